@@ -1,0 +1,1 @@
+"""Store: all SQL. Tables, statements, migrations; no rules. Both databases side by side."""

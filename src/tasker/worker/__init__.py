@@ -1,0 +1,1 @@
+"""Worker: the threads of one worker process, started and stopped together."""

@@ -1,0 +1,150 @@
+"""Hands: run attempts and bring their outcomes back: threads, one asyncio loop, child processes.
+
+A thread is started when a step waits for one, not one a slot. What a handler does to its thread (an exception of any
+kind, a hang) stays in that thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+
+from tasker.engine.execute import Attempt, acall, call
+from tasker.handlers.outcome import Outcome
+from tasker.worker.children import Children
+
+_log = logging.getLogger("tasker.worker")
+
+Deliver = Callable[[Attempt, Outcome], None]
+
+KEPT_LOOP = 1.0
+"""Seconds: an async handler that keeps the loop longer is named in the log."""
+
+
+class Hands:
+    """The threads of one worker; `deliver` takes each outcome to the heart."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self.deliver: Deliver = lambda attempt, outcome: None
+        self._work: queue.SimpleQueue[Attempt | None] = queue.SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._idle = 0
+        self._loop: _Loop | None = None
+        self._children: Children | None = None
+
+    def start(self, attempts: list[Attempt]) -> None:
+        """Run attempts; returns at once."""
+        for_loop = [attempt for attempt in attempts if attempt.kind == "async"]
+        if for_loop:
+            if self._loop is None:
+                self._loop = _Loop(self)
+            self._loop.start(for_loop)
+        if len(for_loop) == len(attempts):
+            return
+        for attempt in attempts:
+            if attempt.kind != "async":
+                self._work.put(attempt)
+        self._grow()
+
+    def stop(self, attempt: Attempt) -> None:
+        """End an attempt that nobody wants: async is cancelled, a process killed, a thread only told."""
+        if attempt.kind == "async" and self._loop is not None:
+            self._loop.cancel(attempt)
+        elif attempt.stop is not None:
+            attempt.stop()
+
+    def close(self) -> None:
+        """Let idle threads end; those in a handler end with it, or with the process."""
+        for _ in self._threads:
+            self._work.put(None)
+        if self._loop is not None:
+            self._loop.close()
+        if self._children is not None:
+            self._children.close()
+
+    def _grow(self) -> None:
+        while len(self._threads) < self._most and self._work.qsize() > self._idle:
+            thread = threading.Thread(target=self._serve, name=f"tasker-step-{len(self._threads)}", daemon=True)
+            self._threads.append(thread)
+            self._idle += 1  # it is about to be; it takes the next item
+            thread.start()
+
+    def _serve(self) -> None:
+        get, deliver = self._work.get, self.deliver
+        while True:
+            attempt = get()
+            if attempt is None:
+                return
+            self._idle -= 1
+            if attempt.kind == "process":
+                if self._children is None:
+                    self._children = Children()
+                outcome = self._children.call(attempt)
+            else:
+                outcome = call(attempt)
+            self._idle += 1
+            deliver(attempt, outcome)
+
+
+class _Loop:
+    """One thread with an asyncio loop for all `async def` handlers."""
+
+    def __init__(self, hands: Hands) -> None:
+        self._hands = hands
+        self._loop = asyncio.new_event_loop()
+        self._tasks: dict[Attempt, asyncio.Task[None]] = {}
+        self._running: tuple[str, float] | None = None
+        self._thread = threading.Thread(target=self._serve, name="tasker-async", daemon=True)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_forever()
+        self._loop.close()
+
+    def start(self, attempts: list[Attempt]) -> None:
+        self._loop.call_soon_threadsafe(self._begin, attempts)
+
+    def cancel(self, attempt: Attempt) -> None:
+        self._loop.call_soon_threadsafe(self._cancel, attempt)
+
+    def close(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+
+    def _begin(self, attempts: list[Attempt]) -> None:
+        for attempt in attempts:
+            self._tasks[attempt] = self._loop.create_task(self._run(attempt))
+
+    def _cancel(self, attempt: Attempt) -> None:
+        task = self._tasks.get(attempt)
+        if task is not None:
+            task.cancel()
+
+    async def _run(self, attempt: Attempt) -> None:
+        try:
+            outcome = await acall(attempt)
+        finally:
+            self._tasks.pop(attempt, None)
+        self._hands.deliver(attempt, outcome)
+
+
+def watch_loop(hands: Hands, heard: threading.Event) -> None:
+    """Name the async step that keeps the loop; called now and then by the heartbeat's thread."""
+    loop = hands._loop
+    if loop is None:
+        return
+    heard.clear()
+    asked = time.monotonic()
+    loop._loop.call_soon_threadsafe(heard.set)
+    if not heard.wait(KEPT_LOOP):
+        names = sorted({attempt.step.name for attempt in list(loop._tasks)})
+        _log.warning(
+            "async step %s kept the event loop for %.1f s; make it a plain def, or await its I/O",
+            " or ".join(repr(name) for name in names[:3]),
+            time.monotonic() - asked,
+        )

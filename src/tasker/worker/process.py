@@ -1,0 +1,69 @@
+"""Process: which process this is, so that a neighbour on the same host can tell when it is gone.
+
+Compared are the kernel's boot id, the pid namespace, the pid and the process's start time, never the host's name:
+containers share names, and pids are used again.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Process(NamedTuple):
+    """One process of one boot of one kernel; empty strings where the system does not tell."""
+
+    boot: str
+    pidns: str
+    pid: int
+    pid_start: str
+
+
+@cache
+def _boot() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+@cache
+def _pidns() -> str:
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""
+
+
+def _state(pid: int) -> tuple[str, str] | None:
+    """(state, start time) of a process; None when there is none. Fields 3 and 22 of proc(5)'s stat."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    fields = text.rpartition(")")[2].split()
+    return fields[0], fields[19]
+
+
+def this_process() -> Process:
+    """Who we are."""
+    found = _state(os.getpid())
+    return Process(_boot(), _pidns(), os.getpid(), found[1] if found else "")
+
+
+def is_gone(other: Process) -> bool:
+    """Whether a process of this very host and namespace does not exist any more, or is a zombie.
+
+    False where that cannot be known: another host, or a system without /proc.
+    """
+    if not other.boot or not other.pidns or (other.boot, other.pidns) != (_boot(), _pidns()):
+        return False
+    found = _state(other.pid)
+    return found is None or found[0] in "ZX" or found[1] != other.pid_start
+
+
+def host() -> str:
+    return socket.gethostname()
