@@ -137,7 +137,9 @@ class Shelf:
                     f"{sealed.ref} is stored with another shape ({difference}) and {count} tasks use it. Give it a new "
                     f'version, and let it finish the old tasks:  version="{_next(sealed.version)}", serves=["{sealed.version}"]'
                 )
-            _log.warning("%s has a new shape (%s). %d unfinished tasks keep the old one.", sealed.ref, difference, count)
+            _log.warning(
+                "%s has a new shape (%s). %d unfinished tasks keep the old one.", sealed.ref, difference, count
+            )
 
 
 def unfinished(store: Store, template: int) -> int:

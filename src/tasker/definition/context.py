@@ -64,7 +64,7 @@ class ModelContext(AnyContext):
         self._free = isinstance(getattr(model, "model_config", None), dict) and "extra" in model.model_config
 
     def schema(self) -> Mapping[str, Any] | None:
-        return self.typed.schema("validation")
+        return self.typed.schema
 
     def encode(self, value: Any) -> str:
         if not is_typed_dict(self.model) and isinstance(value, self.model):
@@ -79,6 +79,8 @@ class ModelContext(AnyContext):
             made = self.typed.read(text)
         except ValidationError as error:
             problems = of_pydantic(error, self._fields)
+        except Exception as error:  # a validator of the user's may raise anything
+            raise self._refusal([Problem("$", f"{type(error).__name__}: {error}")]) from error
         # A model ignores what it does not know, unless told otherwise; a misspelt field would be lost so.
         if not self._free:
             known = {str(problem.path) for problem in problems}
@@ -119,19 +121,30 @@ class SchemaContext(AnyContext):
         self._validator = kind(self._schema, format_checker=kind.FORMAT_CHECKER, registry=nothing)
         extend: Any = validators.extend
         self._defaults = extend(kind, {"properties": _set_defaults(kind)})(self._schema, registry=nothing)
+        self._errors({})
 
     def schema(self) -> Mapping[str, Any] | None:
         return self._schema  # type: ignore[no-any-return]
 
     def encode(self, value: Any) -> str:
         made = decode(super().encode(value))
-        for _ in self._defaults.iter_errors(made):
-            pass
-        errors = self._validator.iter_errors(made)
-        problems = of_schema(sorted(errors, key=lambda error: list(map(str, error.absolute_path))))
+        problems = of_schema(self._errors(made))
         if problems:
             raise self._refusal(_without_meant(problems))
         return encode(made)
+
+    def _errors(self, value: Any) -> list[Any]:
+        """Fill in defaults, then find every fault, in order of their paths."""
+        from referencing.exceptions import Unresolvable
+
+        try:
+            for _ in self._defaults.iter_errors(value):
+                pass
+            errors = self._validator.iter_errors(value)
+            return sorted(errors, key=lambda error: list(map(str, error.absolute_path)))
+        except Unresolvable as error:
+            said = f"refers to {error.ref!r}, which is not in it, and nothing is fetched"
+            raise DefinitionError(f"{self.ref}: context_schema {said}") from None
 
 
 def _schema_text(ref: str, schema: Mapping[str, Any]) -> str:

@@ -7,15 +7,17 @@ narrower model than the parent's is fine. What a schema does not tell is taken t
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from tasker.definition.faults import NAMES
 from tasker.definition.signature import Typed
 
 Schema = Mapping[str, Any]
 
+_DECIMAL = "x-decimal"
 _DEPTH = 6
 _BY_VALUE = {str: "string", bool: "boolean", int: "integer", float: "number", type(None): "null"}
 _TIMES = frozenset({"date-time", "date", "time", "duration"})
@@ -48,18 +50,57 @@ def misfit(parent: Typed, child: Typed, key: str | None = None) -> Misfit | None
     Returns:
         None where some value fits, or nobody can tell.
     """
-    if child.adapter is None or parent.adapter is None or _transforms(child.adapter.core_schema):
+    written, read = _written(parent), _read(child)
+    if written is None or read is None:
         return None
-    found = None
     # A model may read a field by its name or its alias; either is enough.
-    for by_alias in (True, False):
-        written, read = parent.schema("serialization"), child.schema("validation", by_alias)
-        if written is None or read is None:
-            return None
-        found = _compared(written, read, key)
-        if found is None:
-            return None
-    return found
+    found = _compared(written, read[0], key)
+    return found if found and _compared(written, read[1], key) else None
+
+
+def _written(typed: Typed) -> Schema | None:
+    """The schema of what is written, made once per type."""
+    if "written" not in vars(typed):
+        vars(typed)["written"] = _schema(typed, "serialization", True)
+    return vars(typed)["written"]  # type: ignore[no-any-return]
+
+
+def _read(typed: Typed) -> tuple[Schema, Schema] | None:
+    """The schemas of what is read, by alias and by name, made once per type; None where they do not tell all."""
+    if "read_as" not in vars(typed):
+        judged = typed.adapter is not None and not _transforms(typed.adapter.core_schema)
+        both = [_schema(typed, "validation", by_alias) for by_alias in (True, False)] if judged else [None]
+        vars(typed)["read_as"] = None if None in both else tuple(both)
+    return vars(typed)["read_as"]  # type: ignore[no-any-return]
+
+
+def _schema(typed: Typed, mode: Literal["validation", "serialization"], by_alias: bool) -> Schema | None:
+    if typed.adapter is None:
+        return None
+    from pydantic import PydanticUserError
+
+    try:
+        return typed.adapter.json_schema(mode=mode, by_alias=by_alias, schema_generator=_generator())
+    except (PydanticUserError, NotImplementedError, TypeError, ValueError):
+        return None
+
+
+@functools.cache
+def _generator() -> Any:
+    from pydantic.json_schema import GenerateJsonSchema
+
+    class Exact(GenerateJsonSchema):
+        """Pydantic's schemas, with what they leave out: decimals are numbers, and a default is written too."""
+
+        def decimal_schema(self, schema: Any) -> Any:
+            return {**super().decimal_schema(schema), _DECIMAL: True}
+
+        def field_is_required(self, field: Any, total: bool) -> bool:
+            if self.mode == "serialization" and field["type"] != "typed-dict-field":
+                return True
+            return super().field_is_required(field, total)
+
+    return Exact
 
 
 def _compared(written: Schema, read: Schema, key: str | None) -> Misfit | None:
@@ -147,8 +188,7 @@ def _kinds_of(schema: Any, root: Schema) -> set[str]:
 
 def _written_kinds(schema: Schema) -> set[str]:
     kinds = _kinds(schema)
-    # A string with a pattern may be a Decimal, which a number reads.
-    if "string" in kinds and "pattern" in schema:
+    if _DECIMAL in schema:
         return kinds | {"number", "integer"}
     return kinds | {"number", "integer"} if kinds & {"number", "integer"} else kinds
 

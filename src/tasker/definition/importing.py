@@ -21,7 +21,8 @@ def imported(path: Any, modules: Sequence[str], whose: str) -> Any:
         DefinitionError: it is not allowed, or not there.
     """
     if not isinstance(path, str) or not path.strip(".:") or path.count(":") > 1:
-        raise DefinitionError(f"{whose}: {path!r} is no dotted path; write module:function")
+        ruby = " (that is a Ruby class)" if "::" in str(path) else ""
+        raise DefinitionError(f"{whose}: {path!r} is no dotted path{ruby}; write module:function")
     if not any(path == module or path.startswith((f"{module}.", f"{module}:")) for module in modules):
         allowed = listed(modules)
         raise DefinitionError(

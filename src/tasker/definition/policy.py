@@ -79,7 +79,7 @@ class Policy:
         """Read it back; what was a class or a function is dropped."""
         stored = json.loads(text)
         steps = {
-            name: StepPolicy(**{**step, "retry": Retry.of_json(step["retry"])})
+            name: StepPolicy(**{**step, "retry": Retry.of_json(step["retry"]), "needs": tuple(step["needs"])})
             for name, step in stored.pop("steps").items()
         }
         return cls(**stored, steps=steps)

@@ -43,7 +43,7 @@ def seal(header: Header, written: Sequence[WrittenStep]) -> Sealed:
     handlers = {step.name: _handler(step, context, types) for step in written}
     for step in written:
         _compare(step, handlers, context, header)
-    steps = {step.name: _policy(step.policy, handlers[step.name], types) for step in written}
+    steps = {step.name: _policy(step.policy, handlers[step.name]) for step in written}
     policy = replace(header.policy, context_schema=context.schema(), steps=steps)
     return Sealed(
         namespace=header.namespace,
@@ -60,11 +60,10 @@ def seal(header: Header, written: Sequence[WrittenStep]) -> Sealed:
 
 
 class _Types:
-    """One adapter and one schema per annotation: many steps share them."""
+    """One adapter per annotation: many steps share it."""
 
     def __init__(self) -> None:
         self._known: dict[Any, Typed] = {}
-        self._schemas: dict[int, Mapping[str, Any] | None] = {}
 
     def of(self, annotation: Any, whose: str) -> Typed:
         try:
@@ -84,11 +83,6 @@ class _Types:
         with contextlib.suppress(TypeError):  # an annotation that cannot be hashed
             self._known[annotation] = made
         return made
-
-    def schema(self, typed: Typed) -> Mapping[str, Any] | None:
-        if id(typed) not in self._schemas:
-            self._schemas[id(typed)] = typed.schema("validation")
-        return self._schemas[id(typed)]
 
 
 def _result(header: Header, written: Sequence[WrittenStep]) -> str | None:
@@ -141,8 +135,16 @@ def _handler(step: WrittenStep, context: AnyContext, types: _Types) -> Handler:
     )
 
 
-def _policy(policy: StepPolicy, handler: Handler, types: _Types) -> StepPolicy:
-    return policy if handler.returns is None else replace(policy, results_schema=types.schema(handler.returns))
+def _policy(policy: StepPolicy, handler: Handler) -> StepPolicy:
+    """Add what only the annotations tell: the form of the results, and which parents may leave none."""
+    needs: dict[str, None] = {}
+    for parameter, _ in handler.inputs:
+        source = handler.sources[parameter]
+        for parent in (source,) if isinstance(source, str) else source:
+            if not handler.accepts_none(parameter, parent):
+                needs[parent] = None
+    schema = handler.returns.schema if handler.returns else None
+    return replace(policy, results_schema=schema, needs=tuple(needs))
 
 
 def _compare(step: WrittenStep, handlers: Mapping[str, Handler], context: AnyContext, header: Header) -> None:

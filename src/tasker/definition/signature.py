@@ -59,7 +59,7 @@ class Typed:
     def name(self) -> str:
         return type_name(self.annotation)
 
-    @cached_property
+    @property
     def is_none(self) -> bool:
         return self.annotation is None or self.annotation is type(None)
 
@@ -68,18 +68,19 @@ class Typed:
         """Whether JSON null can be read as this type."""
         try:
             self.read("null")
-        except ValidationError:
+        except Exception:  # a validator of the user's may raise anything
             return False
         return True
 
-    def schema(self, mode: Literal["validation", "serialization"], by_alias: bool = True) -> dict[str, Any] | None:
-        """The JSON Schema; None where there is none, or anything goes."""
+    @cached_property
+    def schema(self) -> dict[str, Any] | None:
+        """JSON Schema of what can be read as this type; None where anything goes, or pydantic has none."""
         if self.adapter is None:
             return None
         from pydantic import PydanticUserError
 
         try:
-            return self.adapter.json_schema(mode=mode, by_alias=by_alias)
+            return self.adapter.json_schema()
         except (PydanticUserError, NotImplementedError, TypeError, ValueError):
             return None
 
@@ -128,14 +129,14 @@ class Handler:
         for name, typed in self.contexts:
             try:
                 made[name] = typed.read(context)
-            except ValidationError as error:
+            except Exception as error:
                 raise self._unfit(name, "the context", typed, error) from error
         for name, typed in self.inputs:
             source = inputs[name]
             text = results[source] if isinstance(source, str) else _joined(source, results)
             try:
                 made[name] = typed.read("null" if text is None else text)
-            except ValidationError as error:
+            except Exception as error:
                 if text is None:
                     raise InvalidInput(
                         f"step {self.name!r}: parameter {name!r}: step {source!r} has no results, and "
@@ -189,6 +190,8 @@ class Handler:
             typed.read(_joined(bound, dict.fromkeys(bound)))
         except ValidationError as error:
             return source is not None and not any(fault["loc"][:1] == (source,) for fault in error.errors())
+        except Exception:  # a validator of the user's may raise anything
+            return False
         return True
 
     def _encoded(self, value: Any, through: TypeAdapter[Any] | None) -> str:
@@ -206,8 +209,10 @@ class Handler:
     def _misreturned(self, said: str) -> InvalidResult:
         return InvalidResult(f"step {self.name!r} returned {said}. {_NOT_RETRIED}")
 
-    def _unfit(self, parameter: str, source: str, typed: Typed, error: ValidationError) -> InvalidInput:
-        faults = "; ".join(map(str, of_pydantic(error)))
+    def _unfit(self, parameter: str, source: str, typed: Typed, error: Exception) -> InvalidInput:
+        faults = f"{type(error).__name__}: {error}"
+        if isinstance(error, ValidationError):
+            faults = "; ".join(map(str, of_pydantic(error)))
         whose = f"step {self.name!r}: parameter {parameter!r} ({source})"
         return InvalidInput(f"{whose} does not fit {typed.name}: {faults}")
 

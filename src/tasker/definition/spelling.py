@@ -25,7 +25,10 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     names = list(known)
     folded = {one.casefold().replace("-", "_"): one for one in reversed(names)}
     found = difflib.get_close_matches(name.casefold().replace("-", "_"), list(folded), n=1, cutoff=0.6)
-    return folded[found[0]] if found else None
+    if found:
+        return folded[found[0]]
+    begun = [one for key, one in folded.items() if len(name) >= 3 and key.startswith(name.casefold())]
+    return begun[0] if len(begun) == 1 else None
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

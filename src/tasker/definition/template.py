@@ -26,7 +26,7 @@ from tasker.definition.shape import StepShape
 from tasker.definition.signature import kind_of
 from tasker.definition.spelling import RESERVED, check_name, check_version, did_you_mean, listed
 from tasker.definition.typed_dicts import is_typed_dict
-from tasker.definition.wiring import Above, Ref, WrittenStep, after_names, named, step_at, wire
+from tasker.definition.wiring import Above, Ref, WrittenStep, after_names, named, refuse_unread, step_at, wire
 from tasker.errors import DefinitionError, Duplicate, NotFound
 
 
@@ -152,6 +152,7 @@ class Draft:
             raise DefinitionError(f'{whose}: inputs={inputs!r}: write a dict, e.g. inputs={{"order": fetch_order}}')
         contexts, steps, wired = wire(fn, inputs, above)
         shape = StepShape(name, after_names(options.get("after") or (), above), wired)
+        refuse_unread(fn, shape.parents, above)
         locals_ = needed_locals(fn, caller.f_locals) if caller is not None else {}
         policy = self._policy(fn, options, whose)
         with self._lock:

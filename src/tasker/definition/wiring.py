@@ -105,6 +105,24 @@ class Above:
             )
 
 
+def refuse_unread(fn: Any, parents: Sequence[str], above: Above) -> None:
+    """Refuse a ready handler whose `{results.…}` names a step that does not come before it."""
+    before, todo = set(parents), list(parents)
+    while todo:
+        for parent in above.steps[todo.pop()].shape.parents:
+            if parent not in before:
+                before.add(parent)
+                todo.append(parent)
+    reads = getattr(fn, "reads", ()) if isinstance(getattr(fn, "options", None), dict) else ()
+    for name in reads:
+        if name not in before:
+            above.refuse_if_below(name)
+            known = name in above.steps
+            asked = f" Add it: after=[{name!r}]" if known else did_you_mean(name, above.steps)
+            said = f"{above.whose}: it reads results.{name}, but no step {name!r} comes before it"
+            raise UnknownParent(f"{said}.{asked} Steps before: {listed(n for n in above.steps if n in before)}")
+
+
 def named(steps: Mapping[str, WrittenStep], ref: Any) -> list[str]:
     """All steps whose handler is `ref`; bound methods are compared by what they are bound to."""
     return [name for name, step in steps.items() if step.fn is ref or (inspect.ismethod(ref) and step.fn == ref)]
@@ -124,9 +142,10 @@ def parameters(fn: Callable[..., Any], whose: str) -> list[str]:
     names = []
     for parameter in signature.parameters.values():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            stars = "*" if parameter.kind is parameter.VAR_POSITIONAL else "**"
             raise DefinitionError(
-                f"{whose}: it takes {parameter}, but a handler's parameters are its dependencies. Name each one; "
-                "if a decorator hides them, write functools.wraps in it."
+                f"{whose}: it takes {stars}{parameter.name}, but a handler's parameters are its dependencies. "
+                "Name each one; if a decorator hides them, write functools.wraps in it."
             )
         if parameter.kind is parameter.POSITIONAL_ONLY:
             raise DefinitionError(f'{whose}: parameter {parameter.name!r} is positional-only; leave out the "/"')

@@ -74,7 +74,7 @@ def systems(counts: Mapping[str, Mapping[str, int]], orders: int) -> Table:
     table = Table("system", "does, once per order", "done", "requests", "repeated, absorbed", "its troubles", box=None)
     for name, seen in counts.items():
         wanted = (orders - 1) * len(OPERATIONS[name])
-        troubles = [f"{seen[trouble.value]} × {trouble.value}" for trouble in Trouble if trouble.value in seen]
+        troubles = [f"{trouble.value}: {seen[trouble.value]}" for trouble in Trouble if trouble.value in seen]
         table.add_row(
             name,
             ", ".join(OPERATIONS[name]),

@@ -23,10 +23,9 @@ from tasker import Task, Tasker
 from tasker.demo.audit import audit
 from tasker.demo.processes import Processes, StartFailed
 from tasker.demo.screen import Screen, systems
-from tasker.demo.services.systems import GRAMOPHONE, NAMES, order
+from tasker.demo.services.systems import GRAMOPHONE, NAMES, SEED, order
 from tasker.demo.watch import Snapshot, Watch
 
-SEED = 7
 LOOK_SECONDS = 0.2
 PATIENCE_SECONDS = 45.0
 """How long 25 orders may take before the demo says what it waits for; more orders may take longer."""

@@ -1,6 +1,7 @@
 """Watch: how far the demo is, read from the tasks and from the four systems.
 
-Before this: `tasker.demo.story` started everything. After it: `tasker.demo.screen` shows it, `tasker.demo.audit` judges.
+Before this: `tasker.demo.story` started everything. After it: `tasker.demo.screen` shows it, and
+`tasker.demo.audit` judges it.
 """
 
 from __future__ import annotations

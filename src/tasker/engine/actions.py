@@ -29,7 +29,9 @@ NEEDS_REASON = frozenset({"cancel", "resolve", "skip", "rerun"})
 _S, _T = StepState, TaskState
 
 
-def act(run: TaskRun, what: str, params: Mapping[str, Any], actor: str, reason: str, now: float, changes: Changes) -> str:
+def act(
+    run: TaskRun, what: str, params: Mapping[str, Any], actor: str, reason: str, now: float, changes: Changes
+) -> str:
     """Apply one action; the answer for the one who asked.
 
     Raises:
@@ -38,9 +40,7 @@ def act(run: TaskRun, what: str, params: Mapping[str, Any], actor: str, reason: 
     """
     before = run.state
     answer = _ACTIONS[what](run, params, now, changes, reason)
-    changes.record(
-        run.id, now, what, step=params.get("step"), moved=(before, run.state), actor=actor, reason=reason
-    )
+    changes.record(run.id, now, what, step=params.get("step"), moved=(before, run.state), actor=actor, reason=reason)
     changes.tasks[run.id] = TaskChange(
         run.id,
         run.state,
@@ -252,7 +252,11 @@ def _task_allowed(state: TaskState) -> tuple[str, ...]:
         return ("retry", "resolve", "skip", "rerun")
     if state in TASK_FINAL:
         return ("rerun",)
-    return ("resume", "cancel", "resolve", "skip") if state is _T.PAUSED else ("pause", "cancel", "retry", "resolve", "skip")
+    return (
+        ("resume", "cancel", "resolve", "skip")
+        if state is _T.PAUSED
+        else ("pause", "cancel", "retry", "resolve", "skip")
+    )
 
 
 def _refused(run: TaskRun, action: str, why: str) -> TransitionRefused:

@@ -165,7 +165,8 @@ def _reconcile(heart: Heart, wire: Wire) -> None:
         contexts = turn.read_contexts([task.id for task in owned if task.context is None])
         mine = {attempt.key: attempt for attempt in heart.attempts.values()}
         mine.update((attempt.key, attempt) for attempt, _ in heart.arrived)
-        runs, kept = {}, {}
+        runs: dict[str, TaskRun] = {}
+        kept: dict[tuple[str, int], Attempt] = {}
         for task in owned:
             run = TaskRun(task, heart.plans.known[task.template])
             run.context = run.context if run.context is not None else contexts[task.id]

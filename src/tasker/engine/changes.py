@@ -56,8 +56,14 @@ class Changes:
 
     def __bool__(self) -> bool:
         return bool(
-            self.steps or self.forced or self.attempts or self.history or self.annotations or self.tasks
-            or self.let_go or self.answers
+            self.steps
+            or self.forced
+            or self.attempts
+            or self.history
+            or self.annotations
+            or self.tasks
+            or self.let_go
+            or self.answers
         )
 
     def only(self, task_id: str) -> Changes:
@@ -83,9 +89,7 @@ class Changes:
 
     def annotate(self, task_id: str, step: str, outcome: Outcome) -> None:
         for kind, value in outcome.annotations:
-            self.annotations.append(
-                AnnotationRow(str(self.new_id()), task_id, step, kind, value, outcome.finished_at)
-            )
+            self.annotations.append(AnnotationRow(str(self.new_id()), task_id, step, kind, value, outcome.finished_at))
 
     def record(
         self,

@@ -53,7 +53,7 @@ def drain(heart: Heart, grace: float) -> None:
 def _run_until(heart: Heart, deadline: float, *, threads: bool = True) -> None:
     """Turn until nothing is owned (or only threads run), or the deadline."""
     heart.run_once(0.0)
-    while heart.runs and (left := deadline - heart.clock.monotonic()) > 0:
+    while heart.runs and not (threads and heart.hurried) and (left := deadline - heart.clock.monotonic()) > 0:
         if not threads and all(attempt.kind == "thread" for attempt in heart.attempts.values()):
             return
         heart.run_once(min(left, 0.5))

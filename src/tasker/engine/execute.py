@@ -48,7 +48,18 @@ class Attempt:
     """
 
     __slots__ = (
-        "context", "deadline", "generation", "handing_back", "inputs", "number", "over", "progress", "run", "started", "step", "stop",
+        "context",
+        "deadline",
+        "generation",
+        "handing_back",
+        "inputs",
+        "number",
+        "over",
+        "progress",
+        "run",
+        "started",
+        "step",
+        "stop",
         "world",
     )
 
@@ -103,7 +114,9 @@ class Attempt:
             inputs = {**inputs, **self.world.fetch(self.run.id, large)}
             size = sum(len(text) for text in inputs.values() if text)
             if size > MAX_INPUTS:
-                raise InvalidInput(f"the results of {', '.join(inputs)} have {size:,} bytes together; a step takes {MAX_INPUTS:,}")
+                raise InvalidInput(
+                    f"the results of {', '.join(inputs)} have {size:,} bytes together; a step takes {MAX_INPUTS:,}"
+                )
         return handler.arguments(self.step.inputs, self.context, inputs, step)
 
     def _results_of(self, name: str) -> str | None:
@@ -202,7 +215,10 @@ def timed_out(attempt: Attempt, now: float) -> Outcome:
     """The outcome the heart writes when an attempt exceeds its timeout."""
     text = f"step {attempt.step.name!r} did not end within its timeout of {attempt.step.policy.timeout:g} s"
     return Outcome(
-        Ended.FAILED, error=error_of("timeout", text, "TimeoutError"), started_at=now - (attempt.step.policy.timeout or 0), finished_at=now
+        Ended.FAILED,
+        error=error_of("timeout", text, "TimeoutError"),
+        started_at=now - (attempt.step.policy.timeout or 0),
+        finished_at=now,
     )
 
 

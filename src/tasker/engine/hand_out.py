@@ -84,8 +84,7 @@ def _register(heart: Heart, attempt: Attempt) -> None:
         heappush(heart.timeouts, (attempt.deadline, heart.count, attempt))
     if heart.wanted(StepStarted):
         run = attempt.run
-        facts = {"task_id": run.id, "template": run.plan.ref, "step": attempt.step.name, "attempt": attempt.number}
-        heart.publish([StepStarted(**facts)])
+        heart.publish([StepStarted(run.id, run.plan.ref, attempt.step.name, attempt.number)])
 
 
 def mark_suspects(heart: Heart, changes: Changes) -> None:

@@ -124,10 +124,11 @@ class Heart:
         self.finished, self.publish, self.wanted, self.fetch = finished, publish, wanted, fetch
         self.new_id, self.random = new_id, random
         self.inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self.me, self.epoch, self.wire = "", 0, None
-        self.draining = False
+        self.me, self.epoch = "", 0
+        self.wire: Wire | None = None
+        self.draining = self.hurried = False
         self.stopped = threading.Event()
-        self.last_turn = clock.monotonic()
+        self.working, self.last_turn = False, clock.monotonic()
         self.busy = 0
         self.forget()
 
@@ -193,6 +194,7 @@ class Heart:
         if self.wire is None:
             self.connect()
         self._collect(wait)
+        self.working, self.last_turn = True, self.clock.monotonic()
         now = self.clock.now()
         changes = self._apply(now)
         wish = self._wish(now)
@@ -201,7 +203,7 @@ class Heart:
         if changes or wish.room or wish.asks:
             self._settle(changes, wish)
         hand_out.start(self)
-        self.last_turn = self.clock.monotonic()
+        self.working = False
 
     def connect(self) -> None:
         """Register under a new id and open this thread's connection."""
@@ -219,10 +221,14 @@ class Heart:
             left = limit - self.clock.monotonic()
             gap = self.doorbell.slice
             try:
-                item = self.inbox.get_nowait() if left <= 0 else self.inbox.get(timeout=left if gap is None else min(left, gap))
+                item = (
+                    self.inbox.get_nowait()
+                    if left <= 0
+                    else self.inbox.get(timeout=left if gap is None else min(left, gap))
+                )
             except queue.Empty:
                 if self.doorbell.rang():
-                    self.rang = True
+                    self.poll_at = self.news_at = 0.0  # look; unlike a ring it may have been our own heartbeat
                     return
                 if left <= 0:
                     return
@@ -245,14 +251,20 @@ class Heart:
             self.arrived.append(item)
         elif item is None:
             self.rang = True
-        elif self.attempts.get(item.key) is item:
+        elif item is not None and self.attempts.get(item.key) is item:
             self.unmarked.appendleft(item)
 
     def _hurry(self) -> bool:
         """Whether there is something to do without waiting."""
         return bool(
-            self.arrived or self.touched or self.rang or self.ask or self.again or self.marked
-            or (self.suspects and self.free) or (self.more and self._room() > 0)
+            self.arrived
+            or self.touched
+            or self.rang
+            or self.ask
+            or self.again
+            or self.marked
+            or (self.suspects and self.free)
+            or (self.more and self._room() > 0)
         )
 
     def _pause(self) -> float:

@@ -70,5 +70,3 @@ class Plan:
             if name in self.steps[child].policy.needs:
                 return self.steps[child].name
         return None
-
-

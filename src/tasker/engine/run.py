@@ -206,7 +206,9 @@ class TaskRun:
 
     # an attempt ends
 
-    def apply(self, i: int, number: int, outcome: Outcome, now: float, random: Callable[[], float], changes: Changes) -> list[int]:
+    def apply(
+        self, i: int, number: int, outcome: Outcome, now: float, random: Callable[[], float], changes: Changes
+    ) -> list[int]:
         """Take an outcome in: what is to be written goes to `changes`; the steps that become viable are returned.
 
         An outcome of an attempt that is not the running one is dropped: it came too late.
@@ -324,9 +326,24 @@ class TaskRun:
         error = s.error if isinstance(s.error, str) else as_json(s.error)
         changes.step(
             StepRow(
-                self.id, self.plan.steps[i].name, s.state, s.attempt, s.budget_from, s.uncounted, s.lost,
-                s.generation, s.max_attempts, s.due_at, s.started_at, s.finished_at, s.wait_since, s.results, error,
-                s.note, progress, changes.worker,
+                self.id,
+                self.plan.steps[i].name,
+                s.state,
+                s.attempt,
+                s.budget_from,
+                s.uncounted,
+                s.lost,
+                s.generation,
+                s.max_attempts,
+                s.due_at,
+                s.started_at,
+                s.finished_at,
+                s.wait_since,
+                s.results,
+                error,
+                s.note,
+                progress,
+                changes.worker,
             ),
             by_hand=by_hand,
         )
@@ -336,7 +353,9 @@ class TaskRun:
         s = self.step(i)
         error = as_json(s.error) if ended == "failed" and not isinstance(s.error, str) else None
         changes.attempts.append(
-            AttemptRow(self.id, self.plan.steps[i].name, s.attempt, ended, s.started_at, at, retry_at, error, changes.worker)
+            AttemptRow(
+                self.id, self.plan.steps[i].name, s.attempt, ended, s.started_at, at, retry_at, error, changes.worker
+            )
         )
 
     def _facts(self, i: int) -> dict[str, Any]:

@@ -91,7 +91,7 @@ def settle(
         return answer
     answer.gone = {row[0] for row in gone()}
     if held is not None:
-        answer.held = dict(held())  # type: ignore[arg-type]
+        answer.held = dict(held())
     if wish.room:
         answer.next_wake = peeked()[0][0]
     if answer.claimed or answer.actions:

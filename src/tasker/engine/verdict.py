@@ -91,4 +91,8 @@ def _failure(run: TaskRun) -> dict[str, Any]:
 
 def _stuck(run: TaskRun) -> dict[str, Any]:
     left = [f"{step.name} is {run.state_of(step.index)}" for step in run.plan.steps]
-    return {"code": "stuck", "message": "nothing can run, nothing waits, nothing failed: " + "; ".join(left), "steps": []}
+    return {
+        "code": "stuck",
+        "message": "nothing can run, nothing waits, nothing failed: " + "; ".join(left),
+        "steps": [],
+    }

@@ -4,8 +4,6 @@ All rows of a task are keyed by its id. There are no foreign keys: each would co
 `prune` deletes a task's rows together.
 """
 
-from __future__ import annotations
-
 from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, MetaData, SmallInteger, Table, Text, text
 
 from tasker.store.types import Id, JsonText, Moment

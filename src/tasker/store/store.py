@@ -85,6 +85,18 @@ class Store:
                 driver.commit()
             return PostgresWire(driver, self.compiled, pooled.close)
 
+    def listening(self, channel: str | None) -> Any:
+        """A driver connection of PostgreSQL in autocommit, listening to `channel` if one is given."""
+        with translated():
+            pooled = self.engine.raw_connection()
+            driver: Any = pooled.driver_connection
+            pooled.detach()
+            driver.autocommit = True
+            if channel is not None:
+                driver.execute(f'listen "{channel}"')
+            driver._tasker_keeps = pooled  # the pool closes what nobody refers to
+            return driver
+
     @contextmanager
     def turn(self) -> Iterator[Turn]:
         """One write transaction on a connection of the pool: `with store.turn() as turn: …; turn.commit()`."""

@@ -25,6 +25,7 @@ from tasker.store.rows import (
     StoredStep,
     TaskChange,
 )
+from tasker.store.sql import Rows
 from tasker.store.wire import Later, Wire
 
 Known = Sequence[tuple[str, int]]
@@ -205,6 +206,10 @@ class Turn:
     def run(self, sql: Any, parameters: Any = {}) -> list[tuple[Any, ...]]:
         """Run one of `tasker.store.statements` that is no verb of the heart's."""
         return self._wire.run(sql, parameters)()
+
+    def write(self, rows: Rows, values: Sequence[Sequence[Any]]) -> None:
+        """Write many rows at once."""
+        self._wire.write(rows, values)
 
     def send(self, sql: Any, parameters: Any = {}) -> None:
         """Run one that returns no rows."""

@@ -16,9 +16,9 @@ REGISTER = Sql(
 BEAT = Sql(
     "update {workers} set heartbeat_at = clock_timestamp(), free = :free,"
     " templates = cast(cast(:templates as text) as json) where id = :id and state in ('alive', 'draining')"
-    " returning extract(epoch from clock_timestamp())::float8",
+    " returning extract(epoch from clock_timestamp())::float8, (select count(*) from {templates})",
     "update {workers} set heartbeat_at = :server_now, free = :free, templates = :templates"
-    " where id = :id and state in ('alive', 'draining') returning heartbeat_at",
+    " where id = :id and state in ('alive', 'draining') returning heartbeat_at, (select count(*) from {templates})",
 )
 NEIGHBOURS = Sql(
     "select cast(id as text), boot, pidns, pid, pid_start,"
@@ -44,11 +44,11 @@ LOCK_OWNED = Sql(
 )
 FREE_CRASHED = Sql(
     "update {tasks} t set owner = null, state = case when t.state = 'paused' then 'paused' else 'waiting' end,"
-    " waits_system = null, wake_at = to_timestamp(cast(:now as float8)),"
+    " waits_system = null, wake_at = case when t.state = 'paused' then t.wake_at else to_timestamp(cast(:now as float8)) end,"
     " crashes = crashes + case when t.crashes = 0 or exists (select 1 from {steps} s where s.task_id = t.id"
     " and s.state = 'in_progress') then 1 else 0 end where owner = :id",
     "update {tasks} set owner = null, state = case when state = 'paused' then 'paused' else 'waiting' end,"
-    " waits_system = null, wake_at = :now,"
+    " waits_system = null, wake_at = case when state = 'paused' then wake_at else :now end,"
     " crashes = crashes + case when crashes = 0 or exists (select 1 from {steps} s where s.task_id = {tasks}.id"
     " and s.state = 'in_progress') then 1 else 0 end where owner = :id",
 )
@@ -65,7 +65,8 @@ STUCK_BACKEND = Sql(
 
 HAND_BACK = Sql(
     "update {tasks} set owner = null, state = case when state = 'paused' then 'paused' else 'waiting' end,"
-    " waits_system = null, wake_at = to_timestamp(cast(:now as float8)) where owner = :me returning cast(id as text)",
+    " waits_system = null, wake_at = case when state = 'paused' then wake_at else to_timestamp(cast(:now as float8)) end"
+    " where owner = :me returning cast(id as text)",
     "update {tasks} set owner = null, state = case when state = 'paused' then 'paused' else 'waiting' end,"
-    " waits_system = null, wake_at = :now where owner = :me returning id",
+    " waits_system = null, wake_at = case when state = 'paused' then wake_at else :now end where owner = :me returning id",
 )

@@ -49,7 +49,9 @@ class Children:
         outcome.started_at, outcome.finished_at = started, world.now()
         return outcome
 
-    def _call(self, attempt: Attempt, job: tuple[Callable[..., Any], dict[str, Any]]) -> tuple[Outcome, list[tuple[str, str]]]:
+    def _call(
+        self, attempt: Attempt, job: tuple[Callable[..., Any], dict[str, Any]]
+    ) -> tuple[Outcome, list[tuple[str, str]]]:
         with self._lock:
             child = self._free.pop() if self._free else _spawn()
         attempt.stop = child.process.kill

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -91,7 +92,7 @@ def test_a_circle_is_printed_whole(steps: list[tuple[str, list[str]]], data: st.
     assert circle[0] == circle[-1]
     assert len(set(circle)) == len(circle) - 1
     assert " → ".join(circle) in str(refused.value)
-    assert all(before in edges[after] for before, after in zip(circle, circle[1:], strict=False))
+    assert all(before in edges[after] for before, after in pairwise(circle))
 
 
 def test_an_unknown_parent_is_refused() -> None:

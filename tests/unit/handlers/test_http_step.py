@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from conftest import Answer, Attempt, Server
+from loopback import Answer, Attempt, Server
 
 from tasker.errors import AttemptOver, DefinitionError, PermanentError, RetryableError, UnknownOption
 from tasker.handlers import http

@@ -12,7 +12,7 @@ from contextlib import suppress
 
 from tasker.demo.services.ledger import Ledger
 from tasker.demo.services.server import Service
-from tasker.demo.services.systems import NAMES, system
+from tasker.demo.services.systems import NAMES, SEED, system
 
 
 def main() -> int:
@@ -20,7 +20,7 @@ def main() -> int:
     parser.add_argument("name", choices=NAMES)
     parser.add_argument("--port", type=int, default=0, help="0: any free one (it is printed)")
     parser.add_argument("--store", required=True, help="its SQLite file")
-    parser.add_argument("--seed", type=int, default=7, help="of its orders and its bad days")
+    parser.add_argument("--seed", type=int, default=SEED, help="of its orders and its bad days")
     parser.add_argument("--gramophone-order", type=int, default=0, help="the order that can never be fulfilled")
     asked = parser.parse_args()
     ledger = Ledger(asked.store)

@@ -86,7 +86,9 @@ class Ledger:
         """Everything that was done, in order."""
         with self._lock:
             rows = self._db.execute("SELECT key, operation, order_id, amount, answer, at FROM entries ORDER BY at")
-            return [Entry(*said, answer=json.loads(answer), at=at) for *said, answer, at in rows]
+            return [
+                Entry(key, what, order, amount, json.loads(said), at) for key, what, order, amount, said, at in rows
+            ]
 
     def counts(self) -> dict[str, int]:
         """How often things happened, and how many `entries` there are."""
