@@ -13,6 +13,7 @@ Here belongs nothing about steps or templates: `tasker.definition.signature` wor
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import math
@@ -132,49 +133,67 @@ def a(thing: str) -> str:
 
 def _encode_carefully(value: Any, adapter: TypeAdapter[Any] | None) -> str:
     """The long way: find what is wrong with a value, or that its difference is none that matters."""
-    serializer = _ANY if adapter is None else adapter.serializer
     try:
-        plain = _dump(serializer.to_python, value)
+        plain = (
+            _ANY.to_python(value, by_alias=True, round_trip=True) if adapter is None else _own(adapter, value, "python")
+        )
     except Exception as error:
         raise _unserialisable(value, error) from error
     # Secrets and iterators first: they do encode, but into something else.
     _refuse_strangers(plain, "$")
     try:
-        raw = _dump(serializer.to_json, value)
+        raw = _encode_freely(value) if adapter is None else _own(adapter, value, "json")
     except Exception as error:
-        raw = _dump_plain(plain, error, adapter)
-    try:
-        back = from_json(raw) if adapter is None else adapter.validator.validate_json(raw)
-    except ValidationError as error:
-        raise _unreadable(error) from error
-    except Exception as error:  # a validator of the user's may raise anything
-        raise NotJSON("$", f"which does not read back: {type(error).__name__}: {error}") from error
-    _compare(plain, back if adapter is None else _dump(serializer.to_python, back), "$")
+        raise _unserialisable(plain, error) from error
+    if adapter is None:
+        _compare(plain, from_json(raw), "$")
+    else:
+        _compare(plain, _own(adapter, _read_back(raw, adapter), "python"), "$")
     _refuse_nul(from_json(raw), "$")
     return str(raw, "utf-8")
 
 
-def _dump(method: Any, value: Any) -> Any:
+def _own(adapter: TypeAdapter[Any], value: Any, mode: str) -> Any:
     """Dump with the fields of each value's own class, also where the annotation names one of its bases."""
+    method: Any = adapter.serializer.to_json if mode == "json" else adapter.serializer.to_python
     options: dict[str, Any] = {"by_alias": True, "round_trip": True, "warnings": False}
-    if getattr(method, "__self__", None) is _ANY:  # it goes by each value's class anyway
-        return method(value, **options)
     try:
         return method(value, **options, polymorphic_serialization=True)
-    except TypeError as error:
+    except TypeError as error:  # an older pydantic-core, which knows only the coarser way
         if "polymorphic_serialization" not in str(error):
             raise
-        return method(value, **options, serialize_as_any=True)
+        # It asks each class's own serializer, which would write bytes as text.
+        return method(value, **options, serialize_as_any=not _holds_bytes(adapter.core_schema))
 
 
-def _dump_plain(plain: Any, error: Exception, adapter: TypeAdapter[Any] | None) -> bytes:
-    """Encode what a model's own JSON serializer refused (bytes that are no text), where no annotation reads it."""
+def _read_back(raw: bytes, adapter: TypeAdapter[Any]) -> Any:
     try:
-        if adapter is not None:
-            raise error
-        return to_json(plain, inf_nan_mode="null", bytes_mode="base64")
-    except Exception as final:
-        raise _unserialisable(plain, final) from final
+        return adapter.validator.validate_json(raw)
+    except ValidationError as error:
+        raise _unreadable(error) from error
+    except Exception as error:  # a validator of the user's may raise anything
+        raise NotJSON("$", f"which does not read back: {type(error).__name__}: {error}") from error
+
+
+def _encode_freely(value: Any) -> bytes:
+    """Encode without an annotation; models write bytes as base64 here too, as their readers expect it."""
+    return to_json(_models_dumped(value), by_alias=True, round_trip=True, bytes_mode="base64")
+
+
+def _models_dumped(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _models_dumped(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_models_dumped(part) for part in value]
+    if hasattr(type(value), "__pydantic_serializer__"):
+        model: Any = type(value)
+        return from_json(_own(_adapter_of_class(model), value, "json"))
+    return value
+
+
+@functools.lru_cache(maxsize=256)
+def _adapter_of_class(model: Any) -> TypeAdapter[Any]:
+    return adapter(model)
 
 
 def _refuse_strangers(value: Any, path: str, depth: int = 0) -> None:
@@ -193,7 +212,7 @@ def _refuse_strangers(value: Any, path: str, depth: int = 0) -> None:
 
 
 def _compare(plain: Any, back: Any, path: str) -> None:
-    """Refuse keys that did not come back as what they were."""
+    """Refuse keys and bytes that did not come back as what they were."""
     if isinstance(plain, Mapping):
         for key, part in plain.items():
             there = isinstance(back, Mapping) and key in back
@@ -205,6 +224,9 @@ def _compare(plain: Any, back: Any, path: str) -> None:
         others = back if isinstance(back, list | tuple) and len(back) == len(plain) else [None] * len(plain)
         for index, (part, other) in enumerate(zip(plain, others, strict=True)):
             _compare(part, other, f"{path}[{index}]")
+    elif isinstance(plain, bytes) and isinstance(back, bytes) and plain != back:
+        hint = "Set ser_json_bytes and val_json_bytes to 'base64' in the config of their model"
+        raise NotJSON(path, "which would come back as others", "bytes", hint)
 
 
 def _refuse_nul(value: Any, path: str) -> None:

@@ -61,13 +61,13 @@ class Enqueuer:
         if connection is None:
             self._store_template(sealed)
             task_id, created = store.retrying(lambda turn: enqueue(OwnLine(turn, store.dialect), new, identity, now))
-            self._announce([(new, sealed.ref)] if created else [], new.queue)
+            self._announce([(new, sealed.ref)] if created else [])
         else:
             line = line_of(connection, store)
             self._template_for(line, sealed)
             task_id, created = enqueue(line, new, identity, now)
             if created:
-                on_commit(connection, lambda: self._announce([(new, sealed.ref)], new.queue))
+                on_commit(connection, lambda: self._announce([(new, sealed.ref)]))
         if created:
             return Task(self._app, _row(new, sealed.ref), created=True)
         return self._found(task_id, new, connection)
@@ -99,8 +99,14 @@ class Enqueuer:
             self._template_for(line, sealed)
             stored = line.savepoint(lambda: work(line))
         created = [task for task, (_, is_new) in zip(new, stored, strict=True) if is_new]
-        told = lambda: self._announce([(task, sealed.ref) for task in created], new[0].queue)  # noqa: E731
-        told() if connection is None else on_commit(connection, told)
+
+        def told() -> None:
+            self._announce([(task, sealed.ref) for task in created])
+
+        if connection is None:
+            told()
+        else:
+            on_commit(connection, told)
         return [
             Task(self._app, _row(task, sealed.ref), created=True) if is_new else self._found(task_id, task, connection)
             for task, (task_id, is_new) in zip(new, stored, strict=True)
@@ -166,7 +172,7 @@ class Enqueuer:
         else:
             line.run(s.STORE_TEMPLATE, {**row._asdict(), "now": self._app.store.clock.now()})
 
-    def _announce(self, created: Sequence[tuple[NewTask, str]], queue: str) -> None:
+    def _announce(self, created: Sequence[tuple[NewTask, str]]) -> None:
         """After the commit: wake a worker, tell who listens."""
         if self._app.bus.wants(TaskEnqueued):
             self._app.bus.publish([TaskEnqueued(task.id, ref) for task, ref in created])

@@ -71,16 +71,10 @@ def _progress(seen: Snapshot) -> RenderableType:
 
 def systems(counts: Mapping[str, Mapping[str, int]], orders: int) -> Table:
     """What each system did, and what went wrong meanwhile."""
-    table = Table("system", "does, once per order", "done", "requests", "repeated, absorbed", "its troubles", box=None)
+    table = Table("system", "done", "requests", "repeated", "its troubles", box=None, header_style="bold")
     for name, seen in counts.items():
         wanted = (orders - 1) * len(OPERATIONS[name])
-        troubles = [f"{trouble.value}: {seen[trouble.value]}" for trouble in Trouble if trouble.value in seen]
-        table.add_row(
-            name,
-            ", ".join(OPERATIONS[name]),
-            f"{seen.get('entries', 0)}/{wanted}",
-            str(seen.get("requests", 0)),
-            str(seen.get("duplicates", 0)),
-            ", ".join(troubles) or "none yet",
-        )
+        troubles = [f"{seen[trouble.value]} {trouble.value}" for trouble in Trouble if trouble.value in seen]
+        done, requests, repeated = seen.get("entries", 0), seen.get("requests", 0), seen.get("duplicates", 0)
+        table.add_row(name, f"{done}/{wanted}", str(requests), str(repeated), ", ".join(troubles) or "none yet")
     return table

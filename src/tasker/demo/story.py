@@ -14,6 +14,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -116,10 +117,11 @@ class Story:
         self.screen.say(f"worker {pid} started")
         seen = self._until(watch, lambda seen: seen.entries * 2 >= seen.expected or seen.finished == seen.orders)
         self.processes.kill("worker")
-        running = seen.orders - seen.finished
-        self.screen.say(f"worker {pid} killed (SIGKILL) halfway, {running} orders unfinished")
+        held = seen.states.get("in_progress", 0)
+        self.screen.say(f"worker {pid} killed (SIGKILL) halfway, with {held} tasks in its hands")
         self.screen.say(f"worker {self._start_worker()} started; it takes over what the other one held")
         self._until(watch, lambda seen: seen.finished == seen.orders)
+        self.screen.say("every task is finished; now the four ledgers are compared, order by order")
 
     def _until(self, watch: Watch, reached: Callable[[Snapshot], bool]) -> Snapshot:
         """Look again and again until something is reached."""
@@ -152,25 +154,24 @@ class Story:
         return 1 if faults else 0
 
     def _totals(self, tasks: Sequence[Task], seen: Snapshot) -> None:
+        """Print what happened, in numbers."""
         self.screen.finish()
-        console = self.screen.console
-        console.print(systems(seen.counts, self.orders))
+        print_line = partial(self.screen.console.print, soft_wrap=True, highlight=False)
+        print_line(systems(seen.counts, self.orders))
         steps = [step for task in tasks for step in task.steps.values()]
-        states = ", ".join(f"{n} {state}" for state, n in Counter(str(task.state) for task in tasks).most_common())
+        retries = sum(max(0, step.attempts - 1) for step in steps)
         waits = seen.counts["fulfilment"].get("not packed yet", 0)
-        console.print(f"orders    {self.orders}: {states}")
-        console.print(f"steps     {sum(step.attempts > 0 for step in steps)} run, ", end="")
-        console.print(
-            f"{sum(max(0, step.attempts - 1) for step in steps)} retries, {waits} waits for a parcel to be packed"
+        states = ", ".join(f"{n} {state}" for state, n in Counter(str(task.state) for task in tasks).most_common())
+        print_line(f"orders    {self.orders}: {states}")
+        print_line(
+            f"steps     {sum(step.attempts > 0 for step in steps)} run; {retries} retries, {waits} waits for packing"
         )
         repeated = {name: counts.get("duplicates", 0) for name, counts in seen.counts.items()}
         told = ", ".join(f"{name} {n}" for name, n in repeated.items())
-        console.print(
-            f"repeated  {sum(repeated.values())} requests for what was done already, absorbed by their key: {told}"
-        )
+        print_line(f"repeated  {sum(repeated.values())} requests for what was done already, known by their key: {told}")
         for task in tasks:
             if task.error:
-                console.print(f"no. {task.context['order_id']}    {task.state}: {_reason(task)}", soft_wrap=True)
+                print_line(f"no. {task.context['order_id']}    {task.state}: {_reason(task)}")
 
 
 def _reason(task: Task) -> str:

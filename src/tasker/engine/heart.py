@@ -251,7 +251,7 @@ class Heart:
             self.arrived.append(item)
         elif item is None:
             self.rang = True
-        elif item is not None and self.attempts.get(item.key) is item:
+        elif isinstance(item, Attempt) and self.attempts.get(item.key) is item:
             self.unmarked.appendleft(item)
 
     def _hurry(self) -> bool:

@@ -7,9 +7,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, exists, func, literal_column, or_, select
 
+from tasker.store import schema
 from tasker.store.schema import (
     actions,
-    annotations,
     attempts,
     history,
     identities,
@@ -79,7 +79,9 @@ def actions_of(store: Store, task_id: str) -> list[Any]:
 
 
 def annotations_of(store: Store, task_id: str) -> list[Any]:
-    return store.read(select(annotations).where(annotations.c.task_id == task_id).order_by(annotations.c.id))
+    return store.read(
+        select(schema.annotations).where(schema.annotations.c.task_id == task_id).order_by(schema.annotations.c.id)
+    )
 
 
 def all_workers(store: Store, states: Sequence[str] = ("alive", "draining")) -> list[Any]:
@@ -171,11 +173,8 @@ def of_tag(store: Store, tag: str) -> ColumnElement[bool]:
 
 def of_annotation(kind: str, value: str) -> ColumnElement[bool]:
     """`value`: JSON text as it was stored."""
-    from sqlalchemy import Text, cast
-
-    same = and_(
-        annotations.c.task_id == tasks.c.id, annotations.c.type == kind, cast(annotations.c.value, Text) == value
-    )
+    stored = schema.annotations.c
+    same = and_(stored.task_id == tasks.c.id, stored.type == kind, _text(stored.value) == value)
     return exists(select(literal_column("1")).where(same))
 
 

@@ -74,12 +74,6 @@ TASK_OF_KEY = Sql(
     "select task_id from {identities} where namespace = :namespace and template = :template_name and key = :key",
 )
 INSERT_MANY = Rows(schema.tasks, NewTask._fields)
-CLAIM_KEYS = Sql(
-    "insert into {identities} as old (namespace, template, key, task_id, until)"
-    " select :namespace, :template_name, v.key, v.task_id, to_timestamp(cast(:until as float8))"
-    " from unnest(cast(:keys as text[]), cast(:ids as uuid[])) as v(key, task_id)"
-    f" {_CLAIM_KEY.replace('{now}', 'to_timestamp(cast(:now as float8))')} returning cast(task_id as text)"
-)
 
 STORED_TEMPLATES = Sql(
     "select id, namespace, name, version, fingerprint, shape::text, policy::text from {templates}",

@@ -18,11 +18,11 @@ TROUBLED_REQUESTS = 2
 class Trouble(Enum):
     """What can go wrong with a request."""
 
-    DOWN = "503"
-    BUSY = "429 with Retry-After"
-    HANG_BEFORE = "hung before the work"
-    HANG_AFTER = "hung after the work"
-    DROP_AFTER = "dropped after the work"
+    DOWN = "times 503"
+    BUSY = "times 429, Retry-After"
+    HANG_BEFORE = "hung before doing it"
+    HANG_AFTER = "hung after doing it"
+    DROP_AFTER = "hung up after doing it"
 
     @property
     def after(self) -> bool:
