@@ -86,12 +86,14 @@ def encode(value: Any, adapter: TypeAdapter[Any] | None = None) -> str:
         '{"order":17,"lines":["a","b"]}'
     """
     try:
-        if adapter is None:
+        kind: Any = type(value)
+        through = _adapter_of_class(kind) if adapter is None and hasattr(kind, "__pydantic_validator__") else adapter
+        if through is None:
             raw = to_json(value, by_alias=True, round_trip=True, inf_nan_mode="null", bytes_mode="base64")
             same = from_json(raw) == value
         else:
-            raw = adapter.serializer.to_json(value, by_alias=True, round_trip=True, warnings=False)
-            same = adapter.validator.validate_json(raw) == value
+            raw = through.serializer.to_json(value, by_alias=True, round_trip=True, warnings=False)
+            same = through.validator.validate_json(raw) == value
         if same is True and b"\\u0000" not in raw and b"Infinity" not in raw:
             return raw.decode()
     except Exception:  # whatever a serializer of the user's raises is explained below

@@ -40,6 +40,11 @@ class Serving:
                 self._ringer = Ringer(self._app.store)
             return self._ringer
 
+    @property
+    def busy(self) -> bool:
+        """Whether a worker runs in this process."""
+        return any(worker.alive for worker in self._workers)
+
     def make(self, *, concurrency: int | None = None, queues: Sequence[str] | None = None, hands: Any = None) -> Worker:
         """Make a worker: templates sealed and stored, settings checked; not started yet.
 

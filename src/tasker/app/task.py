@@ -80,6 +80,11 @@ class Task:
         return hash(self.id)
 
     @property
+    def app(self) -> Tasker:
+        """The app it was read by."""
+        return self._app
+
+    @property
     def is_final(self) -> bool:
         """Whether it stays as it is until a person acts."""
         return self.state in TASK_FINAL

@@ -113,19 +113,28 @@ class Tasker:
         self._parts: dict[str, Any] = {}
         self.serving = Serving(self)
 
-    def rebind(self, **keywords: Any) -> None:
-        """Use other settings from now on, another database above all: for tests. Nothing may be running."""
-        self.stop()
+    @contextmanager
+    def bound(self, *, clock: Any = None, **keywords: Any) -> Iterator[None]:
+        """Use another database and other settings for the block's life: for tests. Nothing may be running."""
+        before, self._keywords = self._keywords, {**self._keywords, **keywords}
+        self._renew(clock)
+        try:
+            yield
+        finally:
+            self._keywords = before
+            self._renew(None)
+
+    def _renew(self, clock: Any) -> None:
+        self.stop(0)
         with self._lock:
             if self._store is not None:
                 self._store.close()
-            self._keywords.update(keywords)
-            clock = keywords.get("clock")
-            self._keywords.pop("clock", None)
             self._reset()
             self._clock = clock
 
     _clock: Any = None
+    test_hands: Any = None
+    """The hands of the last `run_until_idle`, which count what ran."""
 
     @property
     def settings(self) -> Settings:

@@ -8,6 +8,7 @@ Before this: `tasker.definition.wiring` bound the parameters. After it: the engi
 
 from __future__ import annotations
 
+import functools
 import inspect
 import json
 from collections.abc import Callable, Mapping
@@ -43,12 +44,10 @@ class Typed:
     """A type between JSON text and Python: the annotation, and pydantic's adapter for it.
 
     Attributes:
-        annotation: the type; `Typed.ANYTHING` where there is none.
+        annotation: the type; `Any` where there is none.
         adapter: None where anything goes.
         read: JSON text → value.
     """
-
-    ANYTHING: Any = Any
 
     def __init__(self, annotation: Any) -> None:
         self.annotation = annotation
@@ -221,7 +220,7 @@ def kind_of(fn: Callable[..., Any]) -> Literal["thread", "async"]:
     """Where a handler runs by its nature: a coroutine function on the event loop, all else in a thread."""
     call = getattr(fn, "__call__", None)  # noqa: B004 - a callable instance may have an async one
     inner = fn
-    while hasattr(inner, "func"):  # functools.partial
+    while isinstance(inner, functools.partial):
         inner = inner.func
     if inspect.iscoroutinefunction(inner) or (not inspect.isroutine(inner) and inspect.iscoroutinefunction(call)):
         return "async"

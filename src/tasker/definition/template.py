@@ -26,7 +26,7 @@ from tasker.definition.shape import StepShape
 from tasker.definition.signature import kind_of
 from tasker.definition.spelling import RESERVED, check_name, check_version, did_you_mean, listed
 from tasker.definition.typed_dicts import is_typed_dict
-from tasker.definition.wiring import Above, Ref, WrittenStep, after_names, named, refuse_unread, step_at, wire
+from tasker.definition.wiring import Above, Ref, Steps, WrittenStep, after_names, refuse_unread, step_at, wire
 from tasker.errors import DefinitionError, Duplicate, NotFound
 
 
@@ -88,7 +88,7 @@ class Draft:
         )
         self._retry = Retry() if retry is None else check.retry_of(retry, whose)
         self._timeout = check.length(timeout, "timeout", whose)
-        self._steps: dict[str, WrittenStep] = {}
+        self._steps = Steps()
         self._sealed: Sealed | None = None
         self._lock = threading.RLock()
 
@@ -161,7 +161,7 @@ class Draft:
                     f"{whose}: {self.full_name} is sealed: it was enqueued, checked or given to a worker. "
                     "Add all steps before"
                 )
-            self._steps[name] = WrittenStep(fn, shape, policy, contexts, steps, locals_, place_)
+            self._steps.add(WrittenStep(fn, shape, policy, contexts, steps, locals_, place_))
         return name
 
     def steps_of(self, ref: Ref) -> list[str]:
@@ -171,7 +171,7 @@ class Draft:
             NotFound: there is none.
             DefinitionError: the function runs in several steps.
         """
-        found = [name for name in self._steps if name == ref] if isinstance(ref, str) else named(self._steps, ref)
+        found = ([ref] if ref in self._steps else []) if isinstance(ref, str) else self._steps.of(ref)
         called = ref if isinstance(ref, str) else getattr(ref, "__name__", repr(ref))
         if not found:
             asked = did_you_mean(called, self._steps)

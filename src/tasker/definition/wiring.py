@@ -59,12 +59,37 @@ def step_at(name: str, at: tuple[str, int]) -> str:
     return f"step {name!r} ({where})" if where else f"step {name!r}"
 
 
+class Steps(dict[str, WrittenStep]):
+    """The steps of a template by name, found by their functions too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._by_function: dict[Any, list[str]] = {}
+
+    def add(self, step: WrittenStep) -> None:
+        """Take one more step in."""
+        self[step.name] = step
+        self._by_function.setdefault(_key(step.fn), []).append(step.name)
+
+    def of(self, fn: Any) -> list[str]:
+        """All steps that this function runs in."""
+        return list(self._by_function.get(_key(fn), ()))
+
+
+def _key(fn: Any) -> Any:
+    # Python makes a new object at each access of a bound method; those of one instance are equal.
+    return fn if inspect.ismethod(fn) else id(fn)
+
+
 class Above:
     """The steps above one that is being written: whom it may name."""
 
-    def __init__(self, steps: Mapping[str, WrittenStep], name: str, at: tuple[str, int]) -> None:
+    def __init__(self, steps: Steps, name: str, at: tuple[str, int]) -> None:
         self.steps, self.name, self.at = steps, name, at
-        self.whose = step_at(name, at)
+
+    @property
+    def whose(self) -> str:
+        return step_at(self.name, self.at)
 
     def one(self, ref: Any, where: str) -> str:
         """Find the step that `ref` names.
@@ -77,13 +102,21 @@ class Above:
             return self._known(ref, where)
         if not callable(ref):
             raise DefinitionError(f"{self.whose}: {where} {ref!r}; write a step's name or its function")
-        names = named(self.steps, ref)
+        names = self.steps.of(ref)
         if len(names) > 1:
             which = " or ".join(f'"{name}"' for name in names[:4])
             raise DefinitionError(
                 f"{self.whose}: {where} {_called(ref)!r}, which runs in several steps; name one by string: {which}"
             )
-        return names[0] if names else self._known(_called(ref), where)
+        return names[0] if names else self._wrapped(ref, where)
+
+    def _wrapped(self, ref: Any, where: str) -> str:
+        """Find the step of a function that was decorated once more after it became a step."""
+        name = self._known(_called(ref), where)
+        if function_of(ref) is not function_of(self.steps[name].fn):
+            said = f"{self.whose}: {where} a function {name!r} that is not the handler of step {name!r}"
+            raise UnknownParent(f'{said}. If that step is meant, name it by string: "{name}"')
+        return name
 
     def _known(self, name: str, where: str) -> str:
         if name == self.name:
@@ -107,13 +140,13 @@ class Above:
 
 def refuse_unread(fn: Any, parents: Sequence[str], above: Above) -> None:
     """Refuse a ready handler whose `{results.…}` names a step that does not come before it."""
-    before, todo = set(parents), list(parents)
+    reads = getattr(fn, "reads", ()) if isinstance(getattr(fn, "options", None), dict) else ()
+    before, todo = set(parents), list(parents) if reads else []
     while todo:
         for parent in above.steps[todo.pop()].shape.parents:
             if parent not in before:
                 before.add(parent)
                 todo.append(parent)
-    reads = getattr(fn, "reads", ()) if isinstance(getattr(fn, "options", None), dict) else ()
     for name in reads:
         if name not in before:
             above.refuse_if_below(name)
@@ -121,11 +154,6 @@ def refuse_unread(fn: Any, parents: Sequence[str], above: Above) -> None:
             asked = f" Add it: after=[{name!r}]" if known else did_you_mean(name, above.steps)
             said = f"{above.whose}: it reads results.{name}, but no step {name!r} comes before it"
             raise UnknownParent(f"{said}.{asked} Steps before: {listed(n for n in above.steps if n in before)}")
-
-
-def named(steps: Mapping[str, WrittenStep], ref: Any) -> list[str]:
-    """All steps whose handler is `ref`; bound methods are compared by what they are bound to."""
-    return [name for name, step in steps.items() if step.fn is ref or (inspect.ismethod(ref) and step.fn == ref)]
 
 
 def parameters(fn: Callable[..., Any], whose: str) -> list[str]:

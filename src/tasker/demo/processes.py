@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -33,19 +34,26 @@ class Processes:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for process in self._running.values():
+        running = list(self._running.values())
+        for process in running:
             if process.stdin:
                 process.stdin.close()
             process.terminate()
-        deadline = time.monotonic() + STOP_SECONDS
-        for process in self._running.values():
-            try:
-                process.wait(max(0.0, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
+        try:
+            self._wait(running)
+        finally:  # also when somebody is out of patience and presses Ctrl-C again
+            for process in running:
                 process.kill()
                 process.wait()
-            if process.stdout:
-                process.stdout.close()
+                if process.stdout:
+                    process.stdout.close()
+
+    @staticmethod
+    def _wait(running: Sequence[subprocess.Popen[str]]) -> None:
+        deadline = time.monotonic() + STOP_SECONDS
+        for process in running:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(max(0.0, deadline - time.monotonic()))
 
     def start(self, name: str, *module: str, env: Mapping[str, str] | None = None, speaks: bool = False) -> int:
         """Start `python -m …` in the background; what it says is in NAME.log.

@@ -42,8 +42,10 @@ def run(orders: int = 25, database_url: str | None = None, keep: bool = False, c
         console: where to show it.
 
     Returns:
-        0 when all four ledgers agree with the orders; 1 otherwise.
+        The exit status: 0 when all four ledgers agree with the orders, 130 when interrupted, else 1.
     """
+    if orders < 1:
+        raise ValueError(f"orders={orders}: there must be at least one")
     with ExitStack() as stack:
         stack.enter_context(_ended_by_sigterm())
         place = stack.enter_context(_place(keep))
@@ -53,13 +55,13 @@ def run(orders: int = 25, database_url: str | None = None, keep: bool = False, c
             url = database_url or f"sqlite:///{place / 'tasker.db'}"
             status = Story(orders, url, screen, processes).tell()
             if keep:
-                screen.say(f"kept: {place}. Look around:  tasker task list --database {url}")
+                screen.say(f"kept: {place}" + ("" if database_url else f". Look:  tasker task list --database {url}"))
             return status
         except StartFailed as failure:
             screen.say(str(failure))
             return 1
         except KeyboardInterrupt:
-            screen.say("stopped; everything that was started is ended")
+            screen.say("stopped: ending the systems and the worker")
             return 130
 
 

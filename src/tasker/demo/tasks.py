@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 from pydantic import BaseModel
 
-from tasker import Backoff, PermanentError, Retry, StepContext, Tasker, Wait
+from tasker import Backoff, PermanentError, Retry, RetryableError, StepContext, Tasker, Wait
 from tasker.handlers import http
 
 
@@ -78,11 +78,13 @@ def key(step: StepContext) -> dict[str, str]:
 
 
 def answer(response: httpx.Response) -> Any:
-    """Read what a system answered; whatever is raised here but PermanentError is retried."""
+    """Read what a system answered. Whatever else goes wrong, a timeout or a lost connection, is retried anyway."""
     if response.status_code == 422:
         refusal = response.json()
         raise PermanentError(refusal["detail"], code=refusal["code"])
-    return response.raise_for_status().json()
+    if response.is_error:
+        raise RetryableError(f"{response.url} says {response.status_code}", code=f"http_{response.status_code}")
+    return response.json()
 
 
 @fulfil.step(system="shop")

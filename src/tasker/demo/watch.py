@@ -7,7 +7,7 @@ Before this: `tasker.demo.story` started everything. After it: `tasker.demo.scre
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,7 +75,7 @@ class Watch:
         unfinished = [task for task in tasks if str(task.state) not in FINAL]
         counts = {name: self._get(name, "/counts") for name in self._urls}
         states = Counter(str(task.state) for task in tasks)
-        return Snapshot(self._orders, states, counts, _why(unfinished[-1]) if unfinished else "")
+        return Snapshot(self._orders, states, counts, _why(unfinished))
 
     def ledgers(self) -> Mapping[str, list[Mapping[str, Any]]]:
         """What each system has done."""
@@ -85,6 +85,8 @@ class Watch:
         return self._client.get(self._urls[name] + path).raise_for_status().json()
 
 
-def _why(task: Task) -> str:
-    reasons = task.why()
-    return f"order {task.context['order_id']}: {reasons[0].text}" if reasons else ""
+def _why(unfinished: Sequence[Task]) -> str:
+    """What the oldest tasks wait for; that they just run is worth a line only where nothing else is."""
+    said = [(reason, task.context["order_id"]) for task in unfinished[:-4:-1] for reason in task.why()]
+    said.sort(key=lambda each: each[0].code == "running")
+    return f"order {said[0][1]}: {said[0][0].text}".partition("\n")[0] if said else ""

@@ -161,7 +161,7 @@ def _held(situation: Situation) -> list[Reason]:
     reasons = []
     for i in sorted(situation.run.viable):
         step = situation.run.plan.steps[i]
-        if step.policy.system in situation.held:
+        if step.policy.system is not None and step.policy.system in situation.held:
             until, reason, actor = situation.held[step.policy.system]
             words = f"step {step.name!r} waits: system {step.policy.system!r} is held"
             words += f" until {_clock(until)}" if until is not None else ""

@@ -154,6 +154,13 @@ class Store:
             now = float(self.ask(w.NOW)[0][0])
             self.clock.set(now + (self.clock.monotonic() - before) / 2)
 
+    def drop_schema(self) -> None:
+        """Drop the PostgreSQL schema with all its tables: for tests."""
+        if self.schema:
+            with self.connection() as connection:
+                connection.exec_driver_sql(f'drop schema "{self.schema}" cascade')
+                connection.commit()
+
     def forget(self) -> None:
         """After a fork: leave the parent's connections alone and open new ones."""
         with self._lock:

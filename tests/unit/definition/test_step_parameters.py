@@ -207,6 +207,19 @@ def test_a_function_that_is_no_step_is_refused(pen: Any) -> None:
         def ship() -> None: ...
 
 
+def test_another_function_of_the_same_name_is_refused(pen: Any) -> None:
+    """A function is not taken for the step of its name unless it is that step's handler, or wraps it."""
+    pen.step(fetch_order)
+
+    def other() -> None: ...
+
+    other.__name__ = "fetch_order"
+    with pytest.raises(UnknownParent, match=r"a function 'fetch_order' that is not the handler of step 'fetch_order'"):
+        pen.step(lambda: None, name="late", after=[other])
+    pen.step(lambda: None, name="late", after=[_kept(fetch_order)])
+    assert pen.seal().shape.step("late").parents == ("fetch_order",)
+
+
 def test_one_function_in_several_steps_is_named_by_string(pen: Any) -> None:
     """A function that runs in several steps does not say which one is meant."""
     for name in ("ask_dhl", "ask_ups"):
