@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
 from postgres import Databases, Embedded
 
 # A busy machine is no fault of the code: examples have no time limit of their own (tests have).

@@ -268,11 +268,17 @@ def _unserialisable(value: Any, error: Exception) -> NotJSON:
     if isinstance(culprit, type):
         return NotJSON(path, "which is not JSON", f"the class {culprit.__name__}", "Return an instance of it")
     if culprit is None or type(culprit) in (bytes, dict, list, tuple, set, frozenset):
-        return NotJSON(path, f"which is not JSON: {str(error).removeprefix('Error serializing to JSON: ')}")
+        return NotJSON(path, f"which is not JSON: {_reason(error)}")
     name = type(culprit).__name__
-    response = callable(getattr(culprit, "json", None)) and not hasattr(culprit, "model_fields")
+    if hasattr(type(culprit), "__pydantic_serializer__"):
+        return NotJSON(path, f"which is not JSON: its serializer raised {_reason(error)}", a(name))
+    response = callable(getattr(culprit, "json", None))
     example = ", e.g. response.json()" if response else ""
     return NotJSON(path, "which is not JSON", a(name), f"Return a model or plain values{example}")
+
+
+def _reason(error: Exception) -> str:
+    return str(error).removeprefix("Error serializing to JSON: ").removeprefix("Error calling function ")
 
 
 def _find(value: Any, path: str, depth: int) -> tuple[str, Any]:

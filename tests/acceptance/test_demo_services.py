@@ -35,7 +35,9 @@ def open_system(processes: Processes) -> Iterator[Open]:
         options = ("--store", str(processes.place / f"{name}.db"), "--seed", str(SEED))
         module = ("tasker.demo.services", name, *options, "--gramophone-order", str(GRAMOPHONE_ORDER))
         processes.start(name, *module, speaks=True)
-        clients.append(httpx.Client(base_url=f"http://127.0.0.1:{processes.first_line(name)}", timeout=2))
+        clients.append(
+            httpx.Client(base_url=f"http://127.0.0.1:{processes.first_line(name)}", timeout=2, trust_env=False)
+        )
         return clients[-1]
 
     yield start

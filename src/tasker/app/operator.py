@@ -90,8 +90,7 @@ class Operator:
 
         def work(turn: Turn) -> None:
             turn.send(systems.CHANGE, facts)
-            if not held:
-                turn.send(systems.WAKE, {"name": name, "now": now})
+            turn.send(systems.WAKE, {"name": name, "now": now})  # at a hold, too: until another moment
             what = "hold" if held else "release"
             turn.write_history(
                 [HistoryRow(str(new_id()), None, now, what, None, None, None, who, f"system {name}: {reason}")]

@@ -19,6 +19,7 @@ from tasker.store import read
 from tasker.store.rows import Claimed, StoredStep
 
 if TYPE_CHECKING:
+    from tasker.app.task import Task
     from tasker.app.tasker import Tasker
 
 
@@ -63,14 +64,30 @@ class Reader:
         return self.plan(template).shape
 
     def steps(self, row: Any) -> Steps:
-        rows = {step.name: step for step in read.steps_of(self._app.store, row.id)}
+        return self._steps(row, {step.name: step for step in read.steps_of(self._app.store, row.id)})
 
+    def steps_of_many(self, tasks: Sequence[Task]) -> dict[str, Steps]:
+        """Task id → its steps, for many tasks in one look."""
+        found: dict[str, dict[str, Any]] = {task.id: {} for task in tasks}
+        for step in read.steps_of_many(self._app.store, list(found)):
+            found[step.task_id][step.name] = step
+        return {task.id: self._steps(task._row, found[task.id]) for task in tasks}
+
+    def _steps(self, row: Any, rows: dict[str, Any]) -> Steps:
         def typed(fn: Callable[..., Any]) -> tuple[str, Callable[[str | None], Any]]:
             name = self.step_name(row.ref, fn)
             handler = self._app.registry.get(row.ref).seal().handlers[name]
             return name, handler.decode_results
 
         return Steps(self.shape(row.template), rows, typed)
+
+    def budgets(self, row: Any) -> dict[str, int]:
+        """How many attempts each step may have: what a person gave with a retry, else what its policy says."""
+        given = {step.name: step.max_attempts for step in read.steps_of(self._app.store, row.id)}
+        return {
+            name: given.get(name) or (policy.retry.max_attempts if policy.retry.retryable else 1)
+            for name, policy in self.plan(row.template).policy.steps.items()
+        }
 
     def step_name(self, ref: str, fn: Callable[..., Any]) -> str:
         """The step of a template that a function is the handler of."""

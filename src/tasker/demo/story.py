@@ -101,7 +101,8 @@ class Story:
 
     def _environment(self) -> dict[str, str]:
         urls = {f"{name.upper()}_URL": url for name, url in self.urls.items()}
-        return urls | {"TASKER_DATABASE_URL": self.database_url, "TASKER_GRACE_SECONDS": "2"}
+        no_proxy = dict.fromkeys(("NO_PROXY", "no_proxy"), "127.0.0.1")
+        return urls | no_proxy | {"TASKER_DATABASE_URL": self.database_url, "TASKER_GRACE_SECONDS": "2"}
 
     def _take_orders(self) -> None:
         arguments = ("--orders", str(self.orders), "--run", self.run)

@@ -54,7 +54,7 @@ class Watch:
 
     def __init__(self, app: Tasker, run: str, urls: Mapping[str, str], orders: int) -> None:
         self._app, self._run, self._urls, self._orders = app, run, urls, orders
-        self._client = httpx.Client(timeout=10)
+        self._client = httpx.Client(timeout=10, trust_env=False)
 
     def close(self) -> None:
         self._client.close()

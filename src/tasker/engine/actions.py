@@ -28,6 +28,9 @@ NEEDS_REASON = frozenset({"cancel", "resolve", "skip", "rerun"})
 
 _S, _T = StepState, TaskState
 
+_LEADS_TO = {"cancel": _T.CANCELLED, "pause": _T.PAUSED}
+"""Moving to the state one is in is a no-op."""
+
 
 def act(
     run: TaskRun, what: str, params: Mapping[str, Any], actor: str, reason: str, now: float, changes: Changes
@@ -39,6 +42,8 @@ def act(
         NotFound: there is no such step.
     """
     before = run.state
+    if before is _LEADS_TO.get(what):
+        return f"it is {before} already"
     answer = _ACTIONS[what](run, params, now, changes, reason)
     changes.record(run.id, now, what, step=params.get("step"), moved=(before, run.state), actor=actor, reason=reason)
     changes.tasks[run.id] = TaskChange(
@@ -81,7 +86,8 @@ def _retry(run: TaskRun, params: Mapping[str, Any], now: float, changes: Changes
         chosen = [_index(run, name)]
         _refuse_step_unless(run, chosen[0], {_S.ERROR, _S.WAITING_FOR_RETRY}, "retry")
     else:
-        chosen = sorted(run.failed) or sorted(run.waiting)
+        waiting = [i for i in range(len(run.steps)) if run.state_of(i) is _S.WAITING_FOR_RETRY]
+        chosen = sorted(run.failed) or waiting
         if not chosen and run.state is not _T.ERROR:
             raise _refused(run, "retry", "no step of it has failed or waits for a retry")
     for i in chosen:
@@ -189,11 +195,12 @@ def _reopen(run: TaskRun, changes: Changes) -> None:
     """A task in error is open again once one of its steps may go on."""
     if run.state is _T.ERROR:
         run.state, run.error = _T.PENDING, None
-        _open_cancelled(run, changes)
+    _open_cancelled(run, changes)
 
 
 def _open_cancelled(run: TaskRun, changes: Changes) -> None:
-    """Steps that were only cancelled along with their task may start again."""
+    """Steps that were only cancelled along with others may start again."""
+    run.stopped = False
     for i, s in enumerate(run.steps):
         if s is not None and s.state is _S.CANCELLED:
             s.state, s.budget_from = _S.PENDING, s.attempt - s.uncounted

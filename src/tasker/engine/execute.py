@@ -148,7 +148,7 @@ def call(attempt: Attempt) -> Outcome:
         value = attempt.step.handler.fn(**arguments)  # type: ignore[union-attr]
         outcome = returned(attempt, value)
     except BaseException as error:
-        outcome = raised(error, world.now())
+        outcome = raised(error, world.now(), attempt.step.policy.retry.permanent)
     return _stamp(attempt, outcome, step, started, world.now())
 
 
@@ -164,7 +164,7 @@ async def acall(attempt: Attempt) -> Outcome:
         value = await attempt.step.handler.fn(**arguments)  # type: ignore[union-attr]
         outcome = returned(attempt, value)
     except BaseException as error:
-        outcome = raised(error, world.now())
+        outcome = raised(error, world.now(), attempt.step.policy.retry.permanent)
     return _stamp(attempt, outcome, step, started, world.now())
 
 
@@ -184,8 +184,8 @@ def returned(attempt: Attempt, value: Any) -> Outcome:
     return Outcome(Ended.COMPLETE, results=text)
 
 
-def raised(error: BaseException, now: float) -> Outcome:
-    """Say what an exception of a handler means."""
+def raised(error: BaseException, now: float, permanent: tuple[type[BaseException], ...] = ()) -> Outcome:
+    """Say what an exception of a handler means; `permanent`: classes that end the step at once."""
     if isinstance(error, Skip):
         return Outcome(Ended.SKIPPED, reason=error.reason)
     if isinstance(error, Wait):
@@ -206,7 +206,7 @@ def raised(error: BaseException, now: float) -> Outcome:
     return Outcome(
         Ended.FAILED,
         error=facts,
-        permanent=isinstance(error, PermanentError),
+        permanent=isinstance(error, (PermanentError, *permanent)),
         retry_after=None if retry_after is None else seconds(retry_after),
     )
 

@@ -53,10 +53,8 @@ def _take(heart: Heart, starting: list[Attempt]) -> None:
             aside.append(entry)
             heart.again = True
             continue
-        if system in heart.held:
-            run.viable.discard(i)
-            run.held[i] = system
-            heart.touched[run.id] = run
+        if system is not None and _is_held(heart, system):
+            _hold(heart, run, i, system)
             continue
         free -= 1
         if run.crashes and not run.calm:
@@ -67,6 +65,20 @@ def _take(heart: Heart, starting: list[Attempt]) -> None:
         starting.append(attempt)
     for entry in aside:
         heappush(heart.backlog, entry)
+
+
+def _is_held(heart: Heart, system: str) -> bool:
+    until = heart.held.get(system, 0.0)
+    return until is None or until > heart.clock.now()
+
+
+def _hold(heart: Heart, run: TaskRun, i: int, system: str) -> None:
+    until = heart.held[system]
+    run.hold(i, system, until)
+    heart.touched[run.id] = run
+    if until is not None:
+        heart.count += 1
+        heappush(heart.timers, (until, heart.count, run, i))
 
 
 def begin(heart: Heart, run: TaskRun, i: int) -> Attempt:
@@ -102,12 +114,12 @@ def take_held(heart: Heart, held: dict[str, float | None], mono: float) -> None:
     heart.held_at = mono
     if held == heart.held:
         return
-    heart.held = held
+    before, heart.held = heart.held, held
     for run in heart.runs.values():
-        for i in [i for i, system in run.held.items() if system not in held]:
-            del run.held[i]
-            run.viable.add(i)
-            heart.push(run, i)
+        for i, system in list(run.held.items()):
+            if system not in held or held[system] != before.get(system):
+                run.release(i)
+                heart.push(run, i)
 
 
 def impatient(heart: Heart, mono: float) -> list[TaskRun]:

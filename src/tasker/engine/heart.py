@@ -476,8 +476,8 @@ class Heart:
         if answer.held is not None:
             hand_out.take_held(self, answer.held, mono)
         adopt.absorb(self, answer, changes)
-        if changes.events:
-            self.publish(changes.events)
+        if changes.events or answer.events:
+            self.publish([*changes.events, *answer.events])
         if gone:
             self.finished([row.id for row in gone])
 

@@ -74,6 +74,7 @@ class TaskRun:
         waiting: steps that wait for a moment → that moment.
         held: viable steps whose system is held → the system.
         unsatisfied: how many steps are not satisfied yet.
+        stopped: a final error with `on_failure="stop"`: what runs ends, and nothing is tried again.
     """
 
     __slots__ = (
@@ -95,6 +96,7 @@ class TaskRun:
         "since",
         "state",
         "steps",
+        "stopped",
         "unsatisfied",
         "viable",
         "waiting",
@@ -116,7 +118,7 @@ class TaskRun:
         self.waiting: dict[int, float] = {}
         self.held: dict[int, str] = {}
         self.failed: set[int] = set()
-        self.calm = False
+        self.calm = self.stopped = False
         self.since = 0.0
 
     def step(self, i: int) -> StepRun:
@@ -144,6 +146,8 @@ class TaskRun:
             s.started_at, s.finished_at, s.wait_since = row.started_at, row.finished_at, row.wait_since
             s.results, s.large, s.error, s.note = row.results, bool(row.large), row.error, row.note
         self.recount()
+        cancelled = any(s is not None and s.state is _CANCELLED for s in self.steps)
+        self.stopped = self.plan.policy.on_failure == "stop" and bool(self.failed) and cancelled
 
     def recount(self) -> None:
         """Derive the sets from the steps' states; after anything but an ordinary outcome."""
@@ -177,9 +181,9 @@ class TaskRun:
             s.finished_at = now
             if self.crashes >= limit:
                 text = f"the worker died {self.crashes} times while this step ran: it is stopped here"
-                s.state, s.error = _ERROR, {**error_of("worker_lost", text), "attempt": s.attempt}
+                self._final_error(i, error_of("worker_lost", text), changes)
             else:
-                s.state = _PENDING
+                s.state = self._again()
             self.write(i, changes)
         self.recount()
         self.running.update(i for i in still if self.state_of(i) is _RUNNING)
@@ -195,12 +199,26 @@ class TaskRun:
         self.running.add(i)
         return s.attempt
 
+    def hold(self, i: int, system: str, until: float | None) -> None:
+        """Keep a viable step from starting: its system is held, until a moment if one is known."""
+        self.viable.discard(i)
+        self.held[i] = system
+        if until is not None:
+            self.waiting[i] = until
+
+    def release(self, i: int) -> None:
+        """Its system is held no more, or until another moment."""
+        del self.held[i]
+        self.waiting.pop(i, None)
+        self.viable.add(i)
+
     def due(self, i: int, now: float) -> bool:
         """Make a waiting step viable when its moment has come."""
         at = self.waiting.get(i)
         if at is None or at > now:
             return False
         del self.waiting[i]
+        self.held.pop(i, None)
         self.viable.add(i)
         return True
 
@@ -235,8 +253,9 @@ class TaskRun:
             self._fail(i, outcome, now, random, changes)
         else:
             self._attempt_row(i, "handed_back", outcome.finished_at, None, changes)
-            s.state, s.uncounted = _PENDING, s.uncounted + 1
-            self.viable.add(i)
+            s.state, s.uncounted = self._again(), s.uncounted + 1
+            if s.state is _PENDING:
+                self.viable.add(i)
         self.write(i, changes)
         if s.large:
             s.results = None
@@ -277,6 +296,9 @@ class TaskRun:
                 self._final_error(i, error_of("max_wait", text, "Wait"), changes)
                 return
             until = min(until, since + limit)
+        if self.stopped:
+            s.state = _CANCELLED
+            return
         s.state, s.due_at = _RETRY, until
         self.waiting[i] = until
 
@@ -285,7 +307,7 @@ class TaskRun:
         s.wait_since, s.note = None, None
         most = s.max_attempts or policy.retry.max_attempts
         error = outcome.error or error_of("exception", "")
-        if outcome.permanent or not policy.retry.retryable or s.used >= most:
+        if outcome.permanent or not policy.retry.retryable or s.used >= most or self.stopped:
             self._final_error(i, error, changes)
             return
         s.due_at = due = now + policy.retry.pause(s.used, random, outcome.retry_after)
@@ -301,7 +323,12 @@ class TaskRun:
         self.failed.add(i)
         changes.event(StepFailed, **self._facts(i), error=s.error)
         if self.plan.policy.on_failure == "stop":
+            self.stopped = True
             self.cancel_rest(changes, running=False)
+
+    def _again(self) -> StepState:
+        """What an attempt that did not count leaves: the step may start again, unless all was stopped."""
+        return _CANCELLED if self.stopped else _PENDING
 
     def cancel_rest(self, changes: Changes, *, running: bool, by_hand: bool = False) -> None:
         """Cancel every step that is not final; those that run only when asked to."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from tasker.engine.changes import Changes
 from tasker.engine.run import TaskRun
+from tasker.events import Event
 from tasker.store.rows import Claimed, OpenAction, StoredStep
 from tasker.store.turn import Known, Turn
 
@@ -52,6 +53,7 @@ class Answer:
         gone: the tasks that were let go.
         runs: the claimed tasks in memory.
         acted: the runs that a person's action changed.
+        events: what taking in claims and actions made.
     """
 
     gone: set[str] = field(default_factory=set)
@@ -62,6 +64,7 @@ class Answer:
     next_wake: float | None = None
     runs: dict[str, TaskRun] = field(default_factory=dict)
     acted: dict[str, TaskRun] = field(default_factory=dict)
+    events: list[Event] = field(default_factory=list)
 
 
 Adopt = Callable[[Answer], Changes | None]
@@ -98,6 +101,7 @@ def settle(
         more = adopt(answer)
         if more is not None:
             write(turn, more)
+            answer.events = more.events
             turn.answer_actions(more.answers)
     turn.commit()
     return answer

@@ -64,6 +64,8 @@ def hand_back(run: TaskRun, now: float) -> LetGo:
 
 
 def _wait(run: TaskRun, now: float, keep: float) -> LetGo | None:
+    if len(set(run.held.values())) > 1:
+        return None  # parked it would wait for one of these systems, and the release of another would not wake it
     moments = [*run.waiting.values(), *([] if run.deadline_at is None else [run.deadline_at])]
     wake_at = min(moments) if moments else None
     if wake_at is not None and wake_at - now <= keep:

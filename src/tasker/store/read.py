@@ -65,6 +65,10 @@ def steps_of(store: Store, task_id: str) -> list[Any]:
     return store.read(select(steps).where(steps.c.task_id == task_id))
 
 
+def steps_of_many(store: Store, task_ids: Sequence[str]) -> list[Any]:
+    return store.read(select(steps).where(steps.c.task_id.in_(task_ids)))
+
+
 def attempts_of(store: Store, task_id: str, step: str | None = None) -> list[Any]:
     found = select(attempts).where(attempts.c.task_id == task_id).order_by(attempts.c.step, attempts.c.attempt)
     return store.read(found if step is None else found.where(attempts.c.step == step))
@@ -103,6 +107,12 @@ def all_systems(store: Store) -> list[Any]:
 
 def owned_by(store: Store, worker_id: str) -> list[str]:
     return [row[0] for row in store.read(select(tasks.c.id).where(tasks.c.owner == worker_id).limit(1_000))]
+
+
+def count_owned(store: Store) -> dict[str, int]:
+    """Owner → how many tasks it holds; owners that are dead too."""
+    found = select(tasks.c.owner, func.count()).where(tasks.c.owner.is_not(None)).group_by(tasks.c.owner)
+    return {row[0]: row[1] for row in store.read(found)}
 
 
 def running_steps(store: Store, worker_id: str) -> int:

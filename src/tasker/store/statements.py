@@ -28,7 +28,7 @@ WRITE_STEPS = Rows(
     StepRow._fields,
     f"on conflict (task_id, name) do update set {_SET_STEP}"
     f" where (old.state not in ({_FINAL}) and excluded.attempt >= old.attempt"
-    " and not (excluded.attempt = old.attempt and old.state = 'waiting_for_retry'))"
+    " and not (excluded.attempt = old.attempt and old.state = 'waiting_for_retry' and excluded.state <> 'cancelled'))"
     " or excluded.generation > old.generation",
 )
 PUT_STEPS = Rows(schema.steps, StepRow._fields, f"on conflict (task_id, name) do update set {_SET_STEP}")

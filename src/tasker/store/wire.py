@@ -89,7 +89,9 @@ class PostgresWire:
 
     def commit(self) -> None:
         with translated():
-            self._connection.commit()
+            # A statement, not `connection.commit()`: that waits for an answer before all that is queued was sent,
+            # which never comes once the turn is larger than the socket's buffer. Leaving the pipeline flushes first.
+            self._connection.execute("commit")
             self._pipeline.close()
 
     def rollback(self) -> None:

@@ -43,7 +43,7 @@ class Children:
             outcome, notes = self._call(attempt, job)
             outcome.annotations = notes
         except BaseException as error:
-            outcome = raised(error, world.now())
+            outcome = raised(error, world.now(), attempt.step.policy.retry.permanent)
         if attempt.handing_back and outcome.ended is Ended.FAILED:
             outcome = Outcome(Ended.HANDED_BACK)
         outcome.started_at, outcome.finished_at = started, world.now()
@@ -71,7 +71,9 @@ class Children:
             attempt.stop = None
         with self._lock:
             self._free.append(child)
-        return (returned(attempt, value) if kind == "value" else raised(value, attempt.world.now())), notes
+        if kind == "value":
+            return returned(attempt, value), notes
+        return raised(value, attempt.world.now(), attempt.step.policy.retry.permanent), notes
 
     def close(self) -> None:
         with self._lock:

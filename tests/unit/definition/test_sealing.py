@@ -10,7 +10,17 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import pytest
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, SecretBytes, SecretStr
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    Secret,
+    SecretBytes,
+    SecretStr,
+)
 
 from tasker.errors import DefinitionError
 
@@ -314,6 +324,19 @@ def test_a_secret_deep_inside_is_found(a_template: Callable[..., Any]) -> None:
     with pytest.raises(
         DefinitionError, match=r"Login\.password is a SecretBytes.*Return a reference from step 'fetch'"
     ):
+        pen.seal()
+
+
+def test_a_secret_of_any_type_is_found(a_template: Callable[..., Any]) -> None:
+    """`Secret[int]` hides its value too, and pydantic's other types do not."""
+
+    class Login(BaseModel):
+        port: PositiveInt = 1
+        pin: Secret[int]
+
+    pen = a_template(context=Login)
+    pen.step(lambda: None, name="a")
+    with pytest.raises(DefinitionError, match=r"Login\.pin is a Secret\."):
         pen.seal()
 
 

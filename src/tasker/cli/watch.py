@@ -1,0 +1,130 @@
+"""`tasker task watch`: a live tree of a task's steps; where there is no terminal, a line for each change.
+
+It only reads, again and again; `tasker.cli.view` says what is read, `tasker.cli.tree` how it is drawn.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from tasker.app.step import iso
+from tasker.cli.command import command
+from tasker.cli.session import Session
+from tasker.cli.task import masked
+from tasker.cli.view import View, ended_words, look, message_of, step_words
+from tasker.cli.which import TaskArgument, find_task
+from tasker.cli.words import clock, ending, symbol
+from tasker.states import TaskState
+
+if TYPE_CHECKING:
+    from tasker.app.tasker import Tasker
+
+FIRST, MOST = 0.05, 0.5
+"""Seconds between two looks: the first after a change, doubling to the second."""
+STEADY = 0.25
+"""Seconds between two looks on a terminal, where countdowns run."""
+
+
+def add_to(tasks: typer.Typer) -> None:
+    command(tasks, "watch", example="tasker task watch last")(watch)
+
+
+def watch(session: Session, task: TaskArgument) -> None:
+    """Watch a task until it is finished: exit status 0 if it is complete, 1 otherwise."""
+    tasker, screen = session.existing(), session.screen
+    task_id = find_task(tasker, task).id
+    if screen.json:
+        last = _as_json(session, task_id)
+    elif screen.out.is_terminal:
+        last = _live(session, task_id)
+    else:
+        last = _lines(session, task_id)
+    done = last.task.state in (TaskState.COMPLETE, TaskState.RESOLVED_MANUALLY)
+    if not done and last.task.is_final:
+        screen.note(f"why:  tasker task why {ending(task_id)}{session.flags}")
+    if not done:
+        raise typer.Exit(1)
+
+
+def looks(tasker: Tasker, task_id: str, most: float = MOST) -> Iterator[View]:
+    """Look at a task whenever it is time to, until it is finished."""
+    pause, before = FIRST, None
+    while True:
+        view = look(tasker, task_id)
+        yield view
+        if view.task.is_final:
+            return
+        now = _stamp(view)
+        pause = FIRST if now != before else min(most, pause * 2)
+        before = now
+        time.sleep(pause)
+
+
+def _stamp(view: View) -> Any:
+    """What is the same while nothing happens."""
+    steps = [(step.state, step.number, step.due_at, step.progress) for step in view.steps]
+    return view.task.state, steps, [reason.code for reason in view.reasons]
+
+
+def _live(session: Session, task_id: str) -> View:
+    from rich.live import Live
+
+    from tasker.cli.tree import drawn
+
+    console = session.screen.out
+    with Live(console=console, refresh_per_second=8, transient=False) as live:
+        for view in looks(session.tasker, task_id, STEADY):
+            live.update(drawn(view, console.height - 2))
+    return view
+
+
+def _lines(session: Session, task_id: str) -> View:
+    """One line for each change, for logs and pipes."""
+    screen = session.screen
+    said: dict[str, str] = {}
+    for view in looks(session.tasker, task_id):
+        for name, line in _changes(view, said):
+            said[name] = line
+            screen.say(f"{clock(view.now)}  {line}")
+            screen.out.file.flush()
+    return view
+
+
+def _changes(view: View, said: dict[str, str]) -> Iterator[tuple[str, str]]:
+    """(whose, line) of whatever is not as it was said last; durations that run on are no change."""
+    task = view.task
+    if not said:
+        yield "", f"{task.template}  {task.id}"
+    for step in view.steps:
+        key = f"{step.name} {step.state} {step.number} {step.due_at} {step.progress}"
+        if step.number or step.state != "pending":
+            if said.get(f"step {step.name}") != key:
+                said[f"step {step.name}"] = key
+                words = step_words(view, step)
+                yield f"line {step.name}", f"{symbol(step.state)} {step.name}  {step.state}{f', {words}' if words else ''}"
+    for reason in view.reasons[:3]:
+        if reason.code != "running" and said.get(f"why {reason.code} {reason.step}") != str(reason.until):
+            said[f"why {reason.code} {reason.step}"] = str(reason.until)
+            if reason.code != "retry_due":  # the step's own line says so
+                yield f"reason {reason.code}", f"  {reason.text}"
+    if said.get("state") != task.state:
+        said["state"] = task.state
+        end = f"  {ended_words(view)}" if task.is_final else ""
+        error = f"  {message_of(task.error)}" if task.error else ""
+        yield "task", f"{symbol(task.state)} task is {task.state}{end}{error}"
+
+
+def _as_json(session: Session, task_id: str) -> View:
+    """One JSON value a line, whenever something has changed."""
+    before: Any = None
+    for view in looks(session.tasker, task_id):
+        now = _stamp(view)
+        if now != before:
+            before = now
+            reasons = [{"code": one.code, "text": one.text, "step": one.step, "until": iso(one.until)} for one in view.reasons]
+            session.screen.data({"at": iso(view.now), **masked(session, view.task), "reasons": reasons}, line=True)
+    return view
