@@ -142,8 +142,7 @@ def _refuse_unset(sealed: Sequence[Any]) -> None:
 
     for template in sealed:
         for name, step in template.policy.steps.items():
-            missing = environment.unset(step.config, os.environ)
+            written = [step.config, getattr(template.handlers[name].fn, "options", None)]
+            missing = environment.unset(written, os.environ)
             if missing:
-                raise ConfigError(
-                    f"step {name!r} of {template.ref}: ${{{missing[0]}}} in its config is not set in this environment"
-                )
+                raise ConfigError(f"step {name!r} of {template.ref}: ${{{missing[0]}}} is not set in this environment")

@@ -31,9 +31,7 @@ class Mask:
 
     def hides(self, key: str) -> bool:
         plain = _plain(key)
-        return any(
-            fnmatchcase(plain, pattern) if "*" in pattern else pattern in plain for pattern in self._patterns
-        )
+        return any(fnmatchcase(plain, pattern) if "*" in pattern else pattern in plain for pattern in self._patterns)
 
 
 def _plain(key: str) -> str:

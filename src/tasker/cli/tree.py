@@ -53,7 +53,9 @@ def _step(view: View, name: str) -> Text:
     step = view.task.steps[name]
     words = step_words(view, step)
     tone = SYMBOLS[step.state][1]
-    return Text.assemble((f"{symbol(step.state)} {name}", tone), "  ", (str(step.state), tone), f"  {words}" if words else "")
+    return Text.assemble(
+        (f"{symbol(step.state)} {name}", tone), "  ", (str(step.state), tone), f"  {words}" if words else ""
+    )
 
 
 def _lively(view: View, room: int) -> list[Text]:

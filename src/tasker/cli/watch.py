@@ -105,7 +105,10 @@ def _changes(view: View, said: dict[str, str]) -> Iterator[tuple[str, str]]:
             if said.get(f"step {step.name}") != key:
                 said[f"step {step.name}"] = key
                 words = step_words(view, step)
-                yield f"line {step.name}", f"{symbol(step.state)} {step.name}  {step.state}{f', {words}' if words else ''}"
+                yield (
+                    f"line {step.name}",
+                    f"{symbol(step.state)} {step.name}  {step.state}{f', {words}' if words else ''}",
+                )
     for reason in view.reasons[:3]:
         if reason.code != "running" and said.get(f"why {reason.code} {reason.step}") != str(reason.until):
             said[f"why {reason.code} {reason.step}"] = str(reason.until)
@@ -125,6 +128,8 @@ def _as_json(session: Session, task_id: str) -> View:
         now = _stamp(view)
         if now != before:
             before = now
-            reasons = [{"code": one.code, "text": one.text, "step": one.step, "until": iso(one.until)} for one in view.reasons]
+            reasons = [
+                {"code": one.code, "text": one.text, "step": one.step, "until": iso(one.until)} for one in view.reasons
+            ]
             session.screen.data({"at": iso(view.now), **masked(session, view.task), "reasons": reasons}, line=True)
     return view

@@ -50,7 +50,9 @@ def _ids(tasker: Tasker, words: str) -> Sequence[str]:
     if _is_id(bare):
         return [bare]
     if not re.fullmatch(r"[0-9a-f-]+", bare):
-        raise NotFound(f"{words!r} is no task. A TASK is {TASK_HELP[0].lower()}{TASK_HELP[1:-1]}{_as_key(tasker, words)}")
+        raise NotFound(
+            f"{words!r} is no task. A TASK is {TASK_HELP[0].lower()}{TASK_HELP[1:-1]}{_as_key(tasker, words)}"
+        )
     found = read.tasks_ending(store, bare, _SHOWN + 1)
     if not found:
         raise NotFound(f"no id of a task ends in {bare!r}{_as_key(tasker, words)}")

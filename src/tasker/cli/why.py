@@ -58,9 +58,7 @@ def _as_json(session: Session, view: View, step: str | None, reasons: list[Reaso
     return {
         **{name: whole[name] for name in ("id", "template", "state", "error", "created_at", "finished_at")},
         "step": step,
-        "reasons": [
-            {"code": one.code, "text": one.text, "step": one.step, "until": iso(one.until)} for one in reasons
-        ],
+        "reasons": [{"code": one.code, "text": one.text, "step": one.step, "until": iso(one.until)} for one in reasons],
         "failed": [one for one in whole["steps"] if one["state"] == "error"],
     }
 
@@ -84,7 +82,9 @@ def here(session: Session, text: str) -> str:
     """Commands that a text suggests, with the options that this one was called with."""
 
     def completed(found: re.Match[str]) -> str:
-        return found[0] + (session.flags.replace(f" --app {session.app_name}", "") if "--app" in found[0] else session.flags)
+        return found[0] + (
+            session.flags.replace(f" --app {session.app_name}", "") if "--app" in found[0] else session.flags
+        )
 
     return _COMMAND.sub(completed, text) if session.flags else text
 
@@ -99,7 +99,9 @@ def _advice(view: View, reason: Reason) -> tuple[str, str] | None:
     if reason.code in ("priority", "queue_full", "slots_busy", "owner_silent", "suspect"):
         return "who works", "tasker workers"
     if reason.code == "parent":
-        waits_for = next((parent for parent in view.shape.step(reason.step or "").parents if f"'{parent}'" in reason.text), "")
+        waits_for = next(
+            (parent for parent in view.shape.step(reason.step or "").parents if f"'{parent}'" in reason.text), ""
+        )
         return "why that one", f"tasker task why {task} {waits_for}"
     return None
 
@@ -134,7 +136,9 @@ def _say_failed(session: Session, view: View, step: Step[Any]) -> None:
     error = step.error or {}
     session.screen.say(
         Text.assemble(
-            "  ", (f"{symbol(step.state)} {step.name}", colour(step.state)), f"  failed at {view.attempts(step)}, ",
+            "  ",
+            (f"{symbol(step.state)} {step.name}", colour(step.state)),
+            f"  failed at {view.attempts(step)}, ",
             f"{error.get('code', '')}:",
         )
     )

@@ -200,7 +200,8 @@ class _Form:
 
     def _ready_handler(self, key: str, given: Any, whose: str) -> Callable[..., Any]:
         maker = self.ready[key]
-        known = list(inspect.signature(maker).parameters)
+        declared = inspect.signature(maker).parameters
+        known = [name for name, parameter in declared.items() if parameter.kind is not parameter.VAR_KEYWORD]
         if not isinstance(given, Mapping):
             raise DefinitionError(f"{whose}: {key} is a mapping of {listed(known)}")
         check.refuse_unknown(given, known, f"{whose}: {key}", {}, "key")

@@ -98,6 +98,7 @@ class Attempt:
             context=self.context,
             config=fill(policy.config, os.environ) if policy.config else None,
             results=self._results_of,
+            parents=self.step.parents,
             deadline=self.deadline,
             over=lambda: self.over,
             report=lambda fraction, text: self.world.report(self, fraction, text),

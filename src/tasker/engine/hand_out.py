@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 from tasker.engine.changes import Changes
 from tasker.engine.execute import Attempt
 from tasker.engine.run import TaskRun
+from tasker.errors import OwnershipLost, StoreUnavailable
 from tasker.events import StepStarted
 from tasker.states import TaskState
 from tasker.store.faults import Again
 from tasker.store.turn import Turn
-from tasker.errors import OwnershipLost, StoreUnavailable
 
 if TYPE_CHECKING:
     from tasker.engine.heart import Heart

@@ -4,7 +4,7 @@ A turn: collect what arrived; apply it, purely; settle it in one transaction; an
 events and hand out the steps that became viable. While a commit is under way the next outcomes gather, so batches
 grow by themselves under load, and are one step when idle.
 
-Neighbours: `tasker.engine.hand_out` (what starts next), `tasker.engine.adopt` (claims, news and reconciling).
+Neighbours, in the order of a turn: `collect`, `run`, `verdict`, `claim`, `settle`, `adopt`, `hand_out`.
 """
 
 from __future__ import annotations
@@ -16,15 +16,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from heapq import heappop, heappush
-from typing import Any, Protocol
+from heapq import heapify, heappop, heappush
+from typing import Any
 
 from tasker.clock import Clock
-from tasker.engine import adopt, hand_out
+from tasker.engine import adopt, claim, collect, hand_out
 from tasker.engine.changes import Changes
 from tasker.engine.execute import Attempt, timed_out
-from tasker.engine.plan import Plan
+from tasker.engine.outside import Doorbell, Hands, Limits, Plans, Silence
 from tasker.engine.run import TaskRun
 from tasker.engine.settle import Answer, Wish, settle
 from tasker.engine.verdict import announce, decide, hand_back
@@ -32,62 +31,12 @@ from tasker.errors import OwnershipLost, StoreUnavailable
 from tasker.events import Event
 from tasker.handlers.outcome import Outcome
 from tasker.ids import new_id
+from tasker.states import TaskState
 from tasker.store.faults import Again, Refused
-from tasker.store.turn import Turn, glance
+from tasker.store.turn import Turn
 from tasker.store.wire import Wire
 
 _log = logging.getLogger("tasker.heart")
-
-MARK_AFTER = 0.1
-"""Seconds: a step that runs longer gets a row `in_progress`; one that is over sooner is written once."""
-MOST_ROWS, MOST_BYTES = 1_000, 8 * 1024 * 1024
-"""What one turn writes at most."""
-POLL_FIRST, POLL_MOST = 0.25, 2.0
-"""Seconds between polls: a lost wake-up costs at most the second."""
-NEWS_EVERY, HELD_EVERY = 1.0, 0.5
-"""Seconds between looks for news of owned tasks, and for held systems, when nothing rings."""
-
-
-class Hands(Protocol):
-    """Who runs attempts: threads, an asyncio loop, processes. Each outcome comes back through `Heart.deliver`."""
-
-    def start(self, attempts: list[Attempt]) -> None: ...
-    def stop(self, attempt: Attempt) -> None: ...
-
-
-class Plans(Protocol):
-    """What this process can run: plans by template row."""
-
-    @property
-    def known(self) -> Mapping[int, Plan]: ...
-
-
-class Doorbell(Protocol):
-    """How news of other processes is noticed where nothing rings (SQLite: a change of the `-wal` file)."""
-
-    slice: float | None
-
-    def rang(self) -> bool: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """The settings a heart obeys; durations in seconds."""
-
-    concurrency: int = 20
-    queues: tuple[str, ...] = ("default",)
-    worker_timeout: float = 20.0
-    crash_limit: int = 3
-    max_payload_bytes: int = 1_048_576
-
-
-class Silence:
-    """The doorbell of a database that rings by itself."""
-
-    slice: float | None = None
-
-    def rang(self) -> bool:
-        return False
 
 
 class Heart:
@@ -150,7 +99,7 @@ class Heart:
         self.rang, self.more, self.again = True, True, False
         self.news_at, self.held_at, self.patience_at = 0.0, -1e9, 0.0
         self.next_wake: float | None = None
-        self.poll_at, self.poll_gap = 0.0, POLL_FIRST
+        self.poll_at, self.poll_gap = 0.0, claim.POLL_FIRST
         self.committed_at = self.clock.monotonic()
         self.count = 0
 
@@ -183,7 +132,7 @@ class Heart:
     def idle(self) -> bool:
         """Nothing runs, nothing is viable, nothing arrived: only time can bring work."""
         waits = any(i in run.viable and self.runs.get(run.id) is run for *_, run, i in self.backlog)
-        return not (self.busy or waits or self._hurry()) and self.inbox.empty()
+        return not (self.busy or waits or collect.hurry(self)) and self.inbox.empty()
 
     @property
     def free(self) -> int:
@@ -193,13 +142,13 @@ class Heart:
         """One turn. `wait`: how many seconds to wait at most for something to do; None: as long as it takes."""
         if self.wire is None:
             self.connect()
-        self._collect(wait)
+        collect.collect(self, wait)
         self.working, self.last_turn = True, self.clock.monotonic()
         now = self.clock.now()
         changes = self._apply(now)
-        wish = self._wish(now)
+        wish = claim.wish_of(self, now)
         if wish.room and not self.more and not changes and not wish.asks:
-            self._look_first(wish, now)
+            claim.look_first(self, wish, now)
         if changes or wish.room or wish.asks:
             self._settle(changes, wish)
         hand_out.start(self)
@@ -210,78 +159,6 @@ class Heart:
         self.me, self.epoch = self.enlist(), 0
         self.wire = self.open_wire(self.me)
         self.rang = True
-
-    def _collect(self, wait: float | None) -> None:
-        """Wait for the first arrival or moment, then take what is there."""
-        pause = 0.0 if self._hurry() else self._pause()
-        if wait is not None:
-            pause = min(pause, wait)
-        limit = self.clock.monotonic() + pause
-        while True:
-            left = limit - self.clock.monotonic()
-            gap = self.doorbell.slice
-            try:
-                item = (
-                    self.inbox.get_nowait()
-                    if left <= 0
-                    else self.inbox.get(timeout=left if gap is None else min(left, gap))
-                )
-            except queue.Empty:
-                if self.doorbell.rang():
-                    self.poll_at = self.news_at = 0.0  # look; unlike a ring it may have been our own heartbeat
-                    return
-                if left <= 0:
-                    return
-                continue
-            self._take(item)
-            break
-        size = 0
-        while len(self.arrived) < MOST_ROWS and size < MOST_BYTES:
-            try:
-                item = self.inbox.get_nowait()
-            except queue.Empty:
-                return
-            self._take(item)
-            if item.__class__ is tuple:
-                size += len(item[1].results or "")
-
-    def _take(self, item: Any) -> None:
-        if item.__class__ is tuple:
-            self.busy -= 1
-            self.arrived.append(item)
-        elif item is None:
-            self.rang = True
-        elif isinstance(item, Attempt) and self.attempts.get(item.key) is item:
-            self.unmarked.appendleft(item)
-
-    def _hurry(self) -> bool:
-        """Whether there is something to do without waiting."""
-        return bool(
-            self.arrived
-            or self.touched
-            or self.rang
-            or self.ask
-            or self.again
-            or self.marked
-            or (self.suspects and self.free)
-            or (self.more and self._room() > 0)
-        )
-
-    def _pause(self) -> float:
-        """Seconds until the next moment that needs a turn."""
-        now, mono = self.clock.now(), self.clock.monotonic()
-        moments = [60.0]
-        if self._room() > 0:
-            moments.append((self.poll_at if self.next_wake is None else min(self.poll_at, self.next_wake)) - now)
-        if self.timers:
-            moments.append(self.timers[0][0] - now)
-        if self.timeouts:
-            moments.append(self.timeouts[0][0] - mono)
-        if self.unmarked:
-            moments.append(self.unmarked[0].started + MARK_AFTER - mono)
-        if self.runs:
-            moments.append(self.news_at + NEWS_EVERY - mono)
-        return max(0.0, min(moments))
 
     # apply
 
@@ -322,6 +199,7 @@ class Heart:
 
     def _expire(self, now: float, mono: float, changes: Changes) -> None:
         """Make due what has come due: waiting steps, deadlines, timeouts."""
+        self._compact()
         while self.timers and self.timers[0][0] <= now:
             _, _, run, i = heappop(self.timers)
             if self.runs.get(run.id) is run:
@@ -337,6 +215,15 @@ class Heart:
                 self.arrived.append((attempt, late))  # unsaved until the commit, like any other outcome
                 self.outcome(attempt, late, now, changes)
 
+    def _compact(self) -> None:
+        """Forget moments of what is over long before they come, so that memory is bounded."""
+        if len(self.timers) > 1_000 + 4 * len(self.runs):
+            self.timers = [entry for entry in self.timers if self.runs.get(entry[2].id) is entry[2]]
+            heapify(self.timers)
+        if len(self.timeouts) > 1_000 + 4 * len(self.attempts):
+            self.timeouts = [entry for entry in self.timeouts if self.attempts.get(entry[2].key) is entry[2]]
+            heapify(self.timeouts)
+
     def give_up(self, attempt: Attempt) -> None:
         """Tell whoever runs it that nobody wants the outcome; its slot is busy until it really ends."""
         attempt.over = True
@@ -344,7 +231,7 @@ class Heart:
 
     def _mark(self, mono: float, changes: Changes) -> None:
         """Show steps that run long, and the progress they report."""
-        while self.unmarked and (self.unmarked[0].started + MARK_AFTER <= mono or self.unmarked[0].progress):
+        while self.unmarked and (self.unmarked[0].started + collect.MARK_AFTER <= mono or self.unmarked[0].progress):
             attempt = self.unmarked.popleft()
             if self.attempts.get(attempt.key) is attempt:
                 progress = None if attempt.progress is None else _progress(*attempt.progress)
@@ -356,14 +243,11 @@ class Heart:
             gone = hand_back(run, now)
         if gone is not None:
             changes.let_go[run.id] = gone
-        self.drop_unwanted(run)
+            if gone.state == TaskState.ERROR:  # a deadline ends what runs
+                self.drop_unwanted(run)
 
     def drop_unwanted(self, run: TaskRun) -> None:
         """End attempts whose step is not running any more: cancelled, resolved, skipped, run again."""
-        if len(run.running) == sum(1 for i in run.running if (run.id, i) in self.attempts) and not any(
-            key[0] == run.id and key[1] not in run.running for key in self.attempts
-        ):
-            return
         for key, attempt in list(self.attempts.items()):
             if key[0] == run.id and key[1] not in run.running:
                 del self.attempts[key]
@@ -375,54 +259,6 @@ class Heart:
         heappush(self.backlog, (-run.priority, run.plan.steps[i].order, self.count, run, i))
 
     # settle
-
-    def _room(self) -> int:
-        """How many tasks to claim: quick steps are fetched ahead, slow ones are not hoarded."""
-        if self.draining:
-            return 0
-        horizon = self.clock.monotonic() - 0.1
-        while self.ended and self.ended[0] < horizon:
-            self.ended.popleft()
-        return min(1_000, max(self.free, len(self.ended)) - len(self.backlog))
-
-    def _wish(self, now: float) -> Wish:
-        mono = self.clock.monotonic()
-        self.more = self.more or self.rang
-        due = self.more or now >= self.poll_at or (self.next_wake is not None and self.next_wake <= now)
-        room = max(0, self._room()) if due else 0
-        known = self.plans.known
-        systems = any(plan.systems for plan in known.values())
-        return Wish(
-            now=now,
-            known=[(name, template) for name in self.limits.queues for template in known] if room else (),
-            room=room if known else 0,
-            crash_limit=self.limits.crash_limit,
-            alone=not any(run.crashes >= self.limits.crash_limit - 1 for run in self.runs.values() if run.crashes),
-            news=bool(self.runs) and (self.rang or mono - self.news_at >= NEWS_EVERY),
-            held=systems and bool(self.runs or room) and mono - self.held_at >= HELD_EVERY,
-            ask=self.ask,
-        )
-
-    def _look_first(self, wish: Wish, now: float) -> None:
-        """An idle poll is one SELECT without a transaction; only what is due opens one."""
-        assert self.wire is not None
-        try:
-            next_wake = glance(self.wire, wish.known)
-        except (StoreUnavailable, Again) as error:
-            wish.room = 0
-            self.lost(error)
-            return
-        if next_wake is None or next_wake > now:
-            wish.room = 0
-            self._schedule(next_wake, now)
-
-    def _schedule(self, next_wake: float | None, now: float) -> None:
-        self.next_wake = next_wake
-        self.poll_gap = min(POLL_MOST, self.poll_gap * 2)
-        self.poll_at = now + self.poll_gap
-        if next_wake is not None and next_wake <= now:
-            # Due but not for us (locked by somebody, or a suspect that must run alone): do not spin.
-            self.next_wake = now + 0.02
 
     def _settle(self, changes: Changes, wish: Wish) -> None:
         """Write the turn; whatever goes wrong, nothing that happened is lost."""
@@ -457,8 +293,8 @@ class Heart:
         if wish.room:
             self.more = len(answer.claimed) >= wish.room
             if answer.claimed:
-                self.poll_gap = POLL_FIRST
-            self._schedule(answer.next_wake, wish.now)
+                self.poll_gap = claim.POLL_FIRST
+            claim.schedule(self, answer.next_wake, wish.now)
         if wish.news or answer.claimed:
             self.news_at = mono
         if wish.ask:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from tasker.definition.graph import Graph
 from tasker.definition.policy import Policy, StepPolicy

@@ -212,7 +212,7 @@ def _due(situation: Situation, knowing: Sequence[Neighbour]) -> list[Reason]:
 
 
 def _owned(situation: Situation) -> list[Reason]:
-    run, now = situation.run, situation.now
+    run = situation.run
     owner = next((w for w in situation.workers if w.id == situation.owner), None)
     if owner is None or _silent(situation, owner):
         return [_owner_silent(situation, owner)]
@@ -298,7 +298,7 @@ def _silent(situation: Situation, worker: Neighbour) -> bool:
 
 def _message(error: Any) -> str:
     facts = json.loads(error) if isinstance(error, str) else error or {}
-    text = str(facts.get("message") or facts.get("code") or "no message")
+    text = " ".join(str(facts.get("message") or facts.get("code") or "no message").split())
     return text if len(text) <= 160 else text[:159] + "…"
 
 

@@ -13,7 +13,8 @@ from tasker.brokers.database import Ringer, WalWatch
 from tasker.config import Settings
 from tasker.engine.adopt import GaveUp
 from tasker.engine.drain import drain
-from tasker.engine.heart import Heart, Limits, Plans
+from tasker.engine.heart import Heart
+from tasker.engine.outside import Limits, Plans
 from tasker.errors import StoreError
 from tasker.events import WorkerLost, WorkerStarted, WorkerStopped
 from tasker.events.bus import Bus
