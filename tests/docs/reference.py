@@ -24,12 +24,12 @@ def settings_page() -> str:
     ]
     return _page(
         "Settings",
-        "A setting is a keyword of `Tasker(…)`, else an environment variable, else a key of `[tool.tasker]` in the\n"
-        "nearest pyproject.toml, else its default; read at first use. `tasker doctor` shows where each value came from.\n"
-        "An unknown keyword or key is refused, with the nearest right one.",
+        "A setting is a keyword of `Tasker(…)`, else an environment variable, else a key of `[tool.tasker]` in the "
+        "nearest pyproject.toml, else its default; read at first use. `tasker doctor` shows where each value came "
+        "from. An unknown keyword or key is refused, with the nearest right one.",
         "| variable | keyword and key | type | default | effect |\n|---|---|---|---|---|\n" + "\n".join(rows),
-        "A number of seconds may be a `timedelta` as a keyword. Names are a list as a keyword or key, and separated by\n"
-        "commas in a variable.",
+        "A number of seconds may be a `timedelta` as a keyword. Names are a list as a keyword or key, and separated "
+        "by commas in a variable.",
     )
 
 
@@ -48,8 +48,8 @@ def events_page() -> str:
         rows.append(f"| `{name}` | `{kind.__name__}` | {', '.join(f'`{f}`' for f in fields)} | {_sentence(kind)} |")
     return _page(
         "Events",
-        "A subscriber is told after the commit, in the process that committed, in a thread of its own, and in order for\n"
-        'each task. It names events as text, `@app.on("task.failed")`, or by class, `@app.on(events.TaskFailed)`.',
+        "A subscriber is told after the commit, in the process that committed, in a thread of its own, and in order "
+        'for each task. It names events as text, `@app.on("task.failed")`, or by class, `@app.on(events.TaskFailed)`.',
         "| event | class in `tasker.events` | fields | what happened |\n|---|---|---|---|\n" + "\n".join(rows),
     )
 
@@ -65,8 +65,8 @@ def errors_page() -> str:
             parts.append("\n".join(f"- {fact}\\\n  `{test}`" for fact, test in shown[kind.__name__]))
     return _page(
         "Errors",
-        "One tree, sorted by who must act. All can be imported from `tasker`. Below each stands when it is raised, and\n"
-        "the test that shows it.",
+        "One tree, sorted by who must act. All can be imported from `tasker`. Below each stands when it is raised, "
+        "and the test that shows it.",
         *parts,
     )
 
