@@ -137,12 +137,7 @@ def _handler(step: WrittenStep, context: AnyContext, types: _Types) -> Handler:
 
 def _policy(policy: StepPolicy, handler: Handler) -> StepPolicy:
     """Add what only the annotations tell: the form of the results, and which parents may leave none."""
-    needs: dict[str, None] = {}
-    for parameter, _ in handler.inputs:
-        source = handler.sources[parameter]
-        for parent in (source,) if isinstance(source, str) else source:
-            if not handler.accepts_none(parameter, parent):
-                needs[parent] = None
+    needs = dict.fromkeys(parent for parameter, _ in handler.inputs for parent in handler.needed(parameter))
     schema = handler.returns.schema if handler.returns else None
     return replace(policy, results_schema=schema, needs=tuple(needs))
 

@@ -179,19 +179,25 @@ class Handler:
             parameter: one that gets results; of any other the answer is True.
             source: for one that gets several results, only this step is without.
         """
+        needed = self.needed(parameter)
+        return source not in needed if source is not None else not needed
+
+    def needed(self, parameter: str) -> tuple[str, ...]:
+        """The sources of a parameter that may not be without results; asked once, however many there are."""
         typed = dict(self.inputs).get(parameter)
         if typed is None:
-            return True
+            return ()
         bound = self.sources.get(parameter, parameter)
         if isinstance(bound, str):
-            return typed.accepts_none
+            return () if typed.accepts_none else (bound,)
         try:
             typed.read(_joined(bound, dict.fromkeys(bound)))
         except ValidationError as error:
-            return source is not None and not any(fault["loc"][:1] == (source,) for fault in error.errors())
+            refused = {fault["loc"][0] for fault in error.errors() if fault["loc"]}
+            return tuple(name for name in bound if name in refused) or bound
         except Exception:  # a validator of the user's may raise anything
-            return False
-        return True
+            return bound
+        return ()
 
     def _encoded(self, value: Any, through: TypeAdapter[Any] | None) -> str:
         try:
