@@ -61,5 +61,5 @@ def _of_postgres(error: Any) -> StoreError:
     if state in _AGAIN_STATES:
         return Again(str(error))
     if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) or state[:2] in ("57", "08", "53", "25"):
-        return StoreUnavailable(f"PostgreSQL says: {str(error).strip()}")
+        return StoreUnavailable(f"PostgreSQL says: {' '.join(str(error).split())}")
     return Refused(str(error))

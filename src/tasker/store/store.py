@@ -77,13 +77,18 @@ class Store:
         with translated():
             pooled = self.engine.raw_connection()
             driver: Any = pooled.driver_connection
-            pooled.detach()  # counts no more; closed when the wire closes it
+            pooled.detach()  # the pool counts it no more
+
+            def close() -> None:
+                driver.close()
+                pooled.invalidate()  # else the pool would first roll back on a connection that may be broken
+
             if self.dialect == "sqlite":
-                return SqliteWire(driver, self.compiled, self.ticket, pooled.close)
+                return SqliteWire(driver, self.compiled, self.ticket, close)
             if application:
                 driver.execute("select set_config('application_name', %s, false)", [f"tasker:{application}"])
                 driver.commit()
-            return PostgresWire(driver, self.compiled, pooled.close)
+            return PostgresWire(driver, self.compiled, close)
 
     def listening(self, channel: str | None) -> Any:
         """A driver connection of PostgreSQL in autocommit, listening to `channel` if one is given."""

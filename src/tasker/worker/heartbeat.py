@@ -18,6 +18,7 @@ from tasker.brokers.database import channel
 from tasker.engine.heart import Heart
 from tasker.errors import StoreError
 from tasker.store import workers as w
+from tasker.store.faults import fault
 from tasker.store.store import Store
 from tasker.upkeep.rescue import rescue, sweep
 from tasker.worker.process import Process, is_gone, this_process
@@ -102,8 +103,9 @@ class Heartbeat:
             except Exception as error:
                 self._good = 0
                 self._drop_ears()
-                level = logging.WARNING if isinstance(error, StoreError) else logging.ERROR
-                _log.log(level, "heartbeat: %s", error, exc_info=not isinstance(error, StoreError))
+                meant = fault(error)
+                away = isinstance(meant, StoreError)
+                _log.log(logging.WARNING if away else logging.ERROR, "heartbeat: %s", meant, exc_info=not away)
                 self._stop.wait(min(1.0, self._vitals.every))
         self._drop_ears()
 
