@@ -47,7 +47,8 @@ class Settings:
     database_url: str = _setting(
         "",
         "url",
-        "Where tasks live; default: `tasker.db` beside pyproject.toml, else in the working directory. Must be set in production.",
+        "Where tasks live; default: `tasker.db` beside pyproject.toml, else in the working directory. Must be"
+        " set in production.",
     )
     app: str = _setting("", "text", "Where the command line finds the app: `module:attribute`.")
     env: str = _setting(

@@ -22,7 +22,6 @@ from tasker.ids import new_id
 from tasker.states import TaskState
 from tasker.store import tasks as s
 from tasker.store.tasks import Identity, NewTask
-from tasker.store.turn import Turn
 
 if TYPE_CHECKING:
     from tasker.app.tasker import Tasker
@@ -119,7 +118,8 @@ class Enqueuer:
         limit = self._app.settings.max_payload_bytes
         if len(text) * 4 > limit and (size := len(text.encode())) > limit:
             raise InvalidContext(
-                f"{sealed.ref}: the context has {size:,} bytes; the limit is {limit:,} (max_payload_bytes); nothing was "
+                f"{sealed.ref}: the context has {size:,} bytes; the limit is {limit:,} (max_payload_bytes);"
+                f" nothing was "
                 "stored. Store it elsewhere and pass a reference"
             )
         now = self._app.store.clock.now()

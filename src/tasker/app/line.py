@@ -76,7 +76,8 @@ class HostLine:
                 and getattr(original, "sqlite_errorcode", 0) == _BUSY_SNAPSHOT
             ):
                 raise RequestError(
-                    "this transaction has read before it enqueued, and another process has written since; SQLite cannot "
+                    "this transaction has read before it enqueued, and another process has written since;"
+                    " SQLite cannot "
                     "let it write any more. Begin it with BEGIN IMMEDIATE, or enqueue first"
                 ) from original
             raise

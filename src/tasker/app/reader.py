@@ -35,7 +35,8 @@ class Reader:
         found = read.task(self._app.store, _valid(task_id))
         if found is None and missing is None:
             raise NotFound(
-                f"task …{task_id[-9:]} is not in the database. If it was enqueued in a transaction (connection=…), that "
+                f"task …{task_id[-9:]} is not in the database. If it was enqueued in a transaction"
+                f" (connection=…), that "
                 "has not committed, or was rolled back: wait after the commit"
             )
         return found if found is not None else missing
@@ -152,7 +153,7 @@ class Reader:
             wake_at=row.wake_at,
             waits_system=row.waits_system,
             run=run,
-            workers=self._workers(row.owner),
+            workers=self.workers(row.owner),
             siblings=siblings,
             held={
                 s.name: (s.until, s.reason, s.actor)
@@ -178,7 +179,8 @@ class Reader:
             raise NotFound(f"{situation.run.plan.ref} has no step {step!r}; its steps: {', '.join(names)}")
         return why(situation, step)
 
-    def _workers(self, owner: str | None) -> list[Neighbour]:
+    def workers(self, owner: str | None = None) -> list[Neighbour]:
+        """The workers that have not signed off, and `owner`, dead or not."""
         rows = read.all_workers(self._app.store)
         if owner is not None and owner not in {row.id for row in rows}:
             dead = read.worker(self._app.store, owner)

@@ -8,12 +8,11 @@ import shlex
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement
-
 from tasker import payload
 from tasker.errors import RequestError
 from tasker.states import TaskState
 from tasker.store import read
+from tasker.store.read import Condition
 from tasker.store.store import Store
 
 FIELDS = ("state", "template", "step", "tag", "key", "queue", "worker", "error", "attempt", "age")
@@ -21,8 +20,6 @@ FIELDS = ("state", "template", "step", "tag", "key", "queue", "worker", "error",
 
 _COMPARED = re.compile(r"(>=|<=|>|<|)(\d+(?:\.\d+)?)([a-z]*)$")
 _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3_600, "d": 86_400, "w": 604_800, "": 1}
-
-Condition = ColumnElement[bool]
 
 
 def conditions(

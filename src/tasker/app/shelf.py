@@ -6,6 +6,7 @@ knows it without asking.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import logging
 import threading
@@ -17,8 +18,10 @@ from tasker.definition.sealed import Sealed
 from tasker.definition.shape import Shape
 from tasker.engine.plan import Plan
 from tasker.errors import DefinitionError
+from tasker.store import read
 from tasker.store import tasks as s
 from tasker.store.store import Store
+from tasker.store.turn import Turn
 
 _log = logging.getLogger("tasker")
 
@@ -131,41 +134,29 @@ class Shelf:
                 continue
             shape = Shape.from_json(row.shape)
             difference = sealed.shape.difference(shape)
-            count = unfinished(self._store, row.id)
+            count = read.count_unfinished_of(self._store, row.id)
             if production and count:
                 raise DefinitionError(
                     f"{sealed.ref} is stored with another shape ({difference}) and {count} tasks use it. Give it a new "
-                    f'version, and let it finish the old tasks:  version="{_next(sealed.version)}", serves=["{sealed.version}"]'
+                    f'version, and let it finish the old tasks:  version="{_next(sealed.version)}", '
+                    f'serves=["{sealed.version}"]'
                 )
             _log.warning(
                 "%s has a new shape (%s). %d unfinished tasks keep the old one.", sealed.ref, difference, count
             )
 
 
-def unfinished(store: Store, template: int) -> int:
-    """How many unfinished tasks have this shape."""
-    from sqlalchemy import func, select
-
-    from tasker.states import TASK_FINAL
-    from tasker.store.schema import tasks
-
-    count = select(func.count()).where(tasks.c.template == template, tasks.c.state.not_in(sorted(TASK_FINAL)))
-    return int(store.read(count)[0][0])
-
-
 def store_template(store: Store, row: StoredTemplate) -> None:
     """Write a template row in a transaction of Tasker's own; its policy is the one declared last."""
 
-    def write(turn: object) -> None:
-        turn.send(s.STORE_TEMPLATE, {**row._asdict(), "now": store.clock.now()})  # type: ignore[attr-defined]
+    def write(turn: Turn) -> None:
+        turn.send(s.STORE_TEMPLATE, {**row._asdict(), "now": store.clock.now()})
 
     store.retrying(write)
 
 
 def _policy_for(shape: Shape, sealed: Sealed, row: StoredTemplate) -> Policy:
     """The policy of this worker's code; of the stored row for steps that only the old shape has."""
-    import dataclasses
-
     old = Policy.from_json(row.policy)
     steps: dict[str, StepPolicy] = {
         step.name: sealed.policy.steps.get(step.name) or old.steps[step.name] for step in shape.steps

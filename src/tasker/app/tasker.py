@@ -317,7 +317,7 @@ class Tasker:
     # tasks
 
     def enqueue(self, template: str, context: Mapping[str, Any] | None = None, **options: Any) -> Task:
-        """Store a new task of a template by name, `namespace/name` with or without `@version`; else as `Template.enqueue`."""
+        """Store a new task of a template by name: `namespace/name`, with or without `@version`."""
         return self.enqueuer.enqueue(self.registry.get(template), {} if context is None else context, options)
 
     def task(self, task_id: str | None = None, *, template: str | None = None, key: str | None = None) -> Task:
@@ -329,8 +329,7 @@ class Tasker:
         if (task_id is None) == (key is None) or (key is not None and template is None):
             raise RequestError('app.task: say an id, or both: app.task(template="shop/fulfil_order", key="order-17")')
         if task_id is None:
-            assert template is not None and key is not None
-            task_id = self._of_key(template, key)
+            task_id = self._of_key(template or "", key or "")
         return Task(self, self.reader.row(task_id))
 
     def _of_key(self, template: str, key: str) -> str:

@@ -40,7 +40,9 @@ def retry(
     session: Session,
     task: OneTask = None,
     step: Step = None,
-    max_attempts: Annotated[int | None, typer.Option(min=1, help="A new budget for the step, the first try included.")] = None,
+    max_attempts: Annotated[
+        int | None, typer.Option(min=1, help="A new budget for the step, the first try included.")
+    ] = None,
     q: Query = None,
     reason: Reason = None,
     actor: Actor = None,
@@ -109,7 +111,9 @@ def resume(
 def resolve(
     session: Session,
     task: TaskArgument,
-    step: Annotated[str | None, typer.Argument(metavar="STEP", help="One step; default: the failed task as a whole.")] = None,
+    step: Annotated[
+        str | None, typer.Argument(metavar="STEP", help="One step; default: the failed task as a whole.")
+    ] = None,
     results: Annotated[str | None, typer.Option(metavar="JSON|@file|-", help="What the step would have left.")] = None,
     reason: Reason = None,
     actor: Actor = None,
@@ -157,7 +161,9 @@ def rerun(
 def _wants_many(task: str | None, q: str | None, dry_run: bool) -> bool:
     """Whether all tasks that match are meant; one task and a query contradict each other."""
     if (task is None) == (q is None):
-        raise Missing("say which TASK, or which all:  --q 'state:error …'" if task is None else "say a TASK or --q, not both")
+        raise Missing(
+            "say which TASK, or which all:  --q 'state:error …'" if task is None else "say a TASK or --q, not both"
+        )
     if dry_run and q is None:
         raise Missing("--dry-run counts what --q matches; say --q")
     return q is not None
@@ -178,7 +184,9 @@ def _done(session: Session, what: str, task: Task) -> None:
 
     state: Any = task.state
     screen.say(
-        Text.assemble(f"{what}: {task.template} …{ending(task.id)} is now ", (f"{symbol(state)} {state}", colour(state)))
+        Text.assemble(
+            f"{what}: {task.template} …{ending(task.id)} is now ", (f"{symbol(state)} {state}", colour(state))
+        )
     )
     if not task.is_final:
         screen.hint(f"watch it:  tasker task watch {ending(task.id)}{session.flags}")

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from tasker.app.tasker import BulkAction, Tasker
 
 Query = Annotated[
-    str | None, typer.Option("--q", metavar="QUERY", help="Act on all tasks that match, e.g. 'state:error step:report_tax'.")
+    str | None,
+    typer.Option("--q", metavar="QUERY", help="Act on all tasks that match, e.g. 'state:error step:report_tax'."),
 ]
 
 _PAGE = 500
@@ -84,19 +85,17 @@ def _bar(session: Session, action: str, count: int) -> Iterator[Callable[[], Non
         yield lambda: bar.advance(line)
 
 
-def _say(
-    session: Session, action: str, q: str, done: int, pending: int, refused: list[tuple[str, str]]
-) -> None:
+def _say(session: Session, action: str, q: str, done: int, pending: int, refused: list[tuple[str, str]]) -> None:
     screen = session.screen
     if screen.json:
         refusals = [{"task": task_id, "message": message} for task_id, message in refused]
         screen.data({"action": action, "q": q, "done": done, "pending": pending, "refused": refusals})
-    screen.say(f"{action}: {plural(done, 'task')} done" + (f", {pending} recorded, not answered yet" if pending else ""))
+    screen.say(
+        f"{action}: {plural(done, 'task')} done" + (f", {pending} recorded, not answered yet" if pending else "")
+    )
     for task_id, message in refused[:_REFUSALS]:
         screen.say(f"  refused …{ending(task_id)}: {message}")
     if len(refused) > _REFUSALS:
         screen.say(f"  … {plural(len(refused) - _REFUSALS, 'more refusal')}")
     if refused and not done and not pending:
         raise typer.Exit(1)
-
-

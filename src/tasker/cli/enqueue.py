@@ -26,7 +26,9 @@ def enqueue(
     context: Annotated[str, typer.Argument(metavar="[JSON|@file|-]", help="What it is given.")] = "{}",
     wait: Annotated[bool, typer.Option("--wait", help="Wait until it is finished and print its results.")] = False,
     timeout: Annotated[str | None, typer.Option(metavar="DURATION", help="With --wait: at most so long.")] = None,
-    key: Annotated[str | None, typer.Option(help="Idempotency key: with it a second enqueue finds the first task.")] = None,
+    key: Annotated[
+        str | None, typer.Option(help="Idempotency key: with it a second enqueue finds the first task.")
+    ] = None,
     priority: Annotated[int | None, typer.Option(min=-100, max=100, help="Higher goes first.")] = None,
     queue: Annotated[str | None, typer.Option(help="Default: the template's.")] = None,
     tag: Annotated[list[str] | None, typer.Option(help="May be repeated.")] = None,

@@ -66,7 +66,7 @@ class _Line(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         at = datetime.fromtimestamp(record.created).astimezone().isoformat(sep=" ", timespec="milliseconds")
         name = "" if record.name.startswith("tasker") else f"{record.name}: "
-        message = record.getMessage().replace("\n", "\n    ")
+        message = record.getMessage().replace("\n", " ⏎ ")
         trace = f"\n{self.formatException(record.exc_info)}" if record.exc_info else ""
         return f"{at} {record.levelname:<7} {name}{message}{trace}"
 
@@ -116,7 +116,11 @@ def _tell(event: Any) -> None:
     whose = getattr(event, "step", None)
     task = getattr(event, "task_id", "")
     place = f"{event.template} …{ending(task)}{f' {whose}' if whose else ''}" if task else f"worker {event.worker}"
-    level = logging.WARNING if event.name in ("step.retrying", "step.failed", "task.failed", "worker.lost") else logging.INFO
+    level = (
+        logging.WARNING
+        if event.name in ("step.retrying", "step.failed", "task.failed", "worker.lost")
+        else logging.INFO
+    )
     _log.log(level, "%s %s%s", place, event.name.partition(".")[2], _more(event))
 
 

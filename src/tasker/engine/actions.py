@@ -269,7 +269,8 @@ def _task_allowed(state: TaskState) -> tuple[str, ...]:
 def _refused(run: TaskRun, action: str, why: str) -> TransitionRefused:
     allowed = _task_allowed(run.state)
     return TransitionRefused(
-        f"cannot {action} task …{run.id[-9:]}: {why}. It is {run.state}; from {run.state} one may: {', '.join(allowed)}.",
+        f"cannot {action} task …{run.id[-9:]}: {why}. It is {run.state}; from {run.state} one may:"
+        f" {', '.join(allowed)}.",
         now=run.state,
         wanted=action,
         allowed=allowed,

@@ -274,7 +274,10 @@ class TaskRun:
     def _skip(self, i: int, outcome: Outcome, now: float, random: Callable[[], float], changes: Changes) -> list[int]:
         child = self.plan.needing(i)
         if child is not None:
-            text = f"step {self.plan.steps[i].name!r} was skipped, but step {child!r} needs its results (it does not allow None)"
+            text = (
+                f"step {self.plan.steps[i].name!r} was skipped, but step {child!r} needs its results (it"
+                f" does not allow None)"
+            )
             failed = Outcome(Ended.FAILED, error=error_of("invalid_result", text, "Skip"), permanent=True)
             failed.started_at, failed.finished_at = outcome.started_at, outcome.finished_at
             self._fail(i, failed, now, random, changes)

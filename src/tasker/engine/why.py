@@ -180,15 +180,25 @@ def _service(situation: Situation, *, only_missing: bool) -> list[Reason]:
     if not here:
         words = f"no live worker serves queue {run.queue!r}."
         queues = "" if run.queue == "default" else f" --queues {run.queue}"
-        start = f" Start one in another terminal:  tasker worker --app {app}{queues}   (or, in this process: with app.worker(): …)"
+        start = (
+            f" Start one in another terminal:  tasker worker --app {app}{queues}   (or, in this process:"
+            f" with app.worker(): …)"
+        )
         return [Reason("queue_unserved", words + start)]
     knowing = [w for w in here if run.plan.template_id in w.templates]
     if not knowing:
         akin = [w for w in here if set(w.templates) & set(situation.siblings)]
         if akin:
-            words = f"worker {akin[0].place} knows {run.plan.ref.partition('@')[0]}, but not the shape this task was enqueued with: a step has no handler there. Start a worker with the code of {run.plan.ref}, or say serves=[…]"
+            words = (
+                f"worker {akin[0].place} knows {run.plan.ref.partition('@')[0]}, but not the shape this"
+                f" task was enqueued with: a step has no handler there. Start a worker with the code of"
+                f" {run.plan.ref}, or say serves=[…]"
+            )
             return [Reason("handler_missing", words)]
-        words = f"no live worker knows {run.plan.ref} ({len(here)} serve queue {run.queue!r}). Start one whose app defines it:  tasker worker --app {app}"
+        words = (
+            f"no live worker knows {run.plan.ref} ({len(here)} serve queue {run.queue!r}). Start one whose"
+            f" app defines it:  tasker worker --app {app}"
+        )
         return [Reason("template_unserved", words)]
     return [] if only_missing else _due(situation, knowing)
 
@@ -199,7 +209,8 @@ def _due(situation: Situation, knowing: Sequence[Neighbour]) -> list[Reason]:
         return [
             Reason(
                 "suspect",
-                f"its worker died {run.crashes} times while it ran: it is started alone, as soon as a worker has no other suspect",
+                f"its worker died {run.crashes} times while it ran: it is started alone, as soon as a worker"
+                f" has no other suspect",
             )
         ]
     if not any(w.free for w in knowing):
@@ -234,7 +245,8 @@ def _owned(situation: Situation) -> list[Reason]:
             reasons.append(
                 Reason(
                     "slots_busy",
-                    f"{_steps(ready)} {names} waits for a slot: all {owner.concurrency} of worker {owner.place} are busy",
+                    f"{_steps(ready)} {names} waits for a slot: all {owner.concurrency} of worker {owner.place}"
+                    f" are busy",
                     run.plan.steps[ready[0]].name,
                 )
             )

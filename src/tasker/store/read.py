@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, exists, func, literal_column, or_, select
 
+from tasker.states import TASK_FINAL
 from tasker.store import schema
 from tasker.store.schema import (
     actions,
@@ -20,6 +21,9 @@ from tasker.store.schema import (
     workers,
 )
 from tasker.store.store import Store
+
+Condition = ColumnElement[bool]
+"""One condition of a search."""
 
 _FULL = select(
     tasks,
@@ -137,7 +141,7 @@ def ahead(store: Store, queue: str, template: int, priority: int, wake_at: float
     return int(store.read(select(func.count()).select_from(first))[0][0])
 
 
-def find(store: Store, conditions: Sequence[ColumnElement[bool]], limit: int, after: str | None) -> list[Any]:
+def find(store: Store, conditions: Sequence[Condition], limit: int, after: str | None) -> list[Any]:
     """Tasks that meet all conditions, newest first, after the one with that id."""
     found: Select[Any] = _FULL.where(*conditions)
     if after is not None:
@@ -146,13 +150,17 @@ def find(store: Store, conditions: Sequence[ColumnElement[bool]], limit: int, af
 
 
 def count_states(store: Store) -> dict[str, int]:
-    return {state: n for state, n in store.read(select(tasks.c.state, func.count()).group_by(tasks.c.state))}
+    return dict(store.read(select(tasks.c.state, func.count()).group_by(tasks.c.state)))
+
+
+def count_unfinished_of(store: Store, template: int) -> int:
+    """How many unfinished tasks have this shape."""
+    found = select(func.count()).where(tasks.c.template == template, tasks.c.state.not_in(sorted(TASK_FINAL)))
+    return int(store.read(found)[0][0])
 
 
 def count_unfinished(store: Store) -> list[tuple[int, str, int]]:
     """(template, queue, how many) of the unfinished tasks."""
-    from tasker.states import TASK_FINAL
-
     found = (
         select(tasks.c.template, tasks.c.queue, func.count())
         .where(tasks.c.state.not_in(sorted(TASK_FINAL)))
@@ -164,16 +172,16 @@ def count_unfinished(store: Store) -> list[tuple[int, str, int]]:
 # conditions of a search
 
 
-def of_states(states: Sequence[str]) -> ColumnElement[bool]:
+def of_states(states: Sequence[str]) -> Condition:
     return tasks.c.state.in_(states)
 
 
-def of_template(namespace: str, name: str, version: str | None) -> ColumnElement[bool]:
+def of_template(namespace: str, name: str, version: str | None) -> Condition:
     chosen = select(templates.c.id).where(templates.c.namespace == namespace, templates.c.name == name)
     return tasks.c.template.in_(chosen if version is None else chosen.where(templates.c.version == version))
 
 
-def of_tag(store: Store, tag: str) -> ColumnElement[bool]:
+def of_tag(store: Store, tag: str) -> Condition:
     if store.dialect == "sqlite":
         each = func.json_each(tasks.c.tags).table_valued("value")
         return exists(select(literal_column("1")).select_from(each).where(each.c.value == tag))
@@ -181,19 +189,19 @@ def of_tag(store: Store, tag: str) -> ColumnElement[bool]:
     return exists(select(literal_column("1")).select_from(each).where(each.c.value == tag))
 
 
-def of_annotation(kind: str, value: str) -> ColumnElement[bool]:
+def of_annotation(kind: str, value: str) -> Condition:
     """`value`: JSON text as it was stored."""
     stored = schema.annotations.c
     same = and_(stored.task_id == tasks.c.id, stored.type == kind, _text(stored.value) == value)
     return exists(select(literal_column("1")).where(same))
 
 
-def of_step(name: str, failed_or_waiting: Sequence[str]) -> ColumnElement[bool]:
+def of_step(name: str, failed_or_waiting: Sequence[str]) -> Condition:
     same = and_(steps.c.task_id == tasks.c.id, steps.c.name == name, steps.c.state.in_(failed_or_waiting))
     return exists(select(literal_column("1")).where(same))
 
 
-def of_error(store: Store, code: str) -> ColumnElement[bool]:
+def of_error(store: Store, code: str) -> Condition:
     field = (
         func.json_extract(steps.c.error, "$.code")
         if store.dialect == "sqlite"
@@ -205,26 +213,26 @@ def of_error(store: Store, code: str) -> ColumnElement[bool]:
     )
 
 
-def of_key(key: str) -> ColumnElement[bool]:
+def of_key(key: str) -> Condition:
     return tasks.c.idempotency_key == key
 
 
-def of_queue(queue: str) -> ColumnElement[bool]:
+def of_queue(queue: str) -> Condition:
     return tasks.c.queue == queue
 
 
-def of_worker(worker_id: str) -> ColumnElement[bool]:
+def of_worker(worker_id: str) -> Condition:
     return tasks.c.owner.in_(
         select(workers.c.id).where(_text(workers.c.id).like(f"%{_escaped(worker_id)}", escape="\\"))
     )
 
 
-def of_attempts(compare: str, number: int) -> ColumnElement[bool]:
+def of_attempts(compare: str, number: int) -> Condition:
     used = steps.c.attempt - steps.c.budget_from - steps.c.uncounted
     return exists(select(literal_column("1")).where(steps.c.task_id == tasks.c.id, used.op(compare)(number)))
 
 
-def of_age(compare: str, moment: float) -> ColumnElement[bool]:
+def of_age(compare: str, moment: float) -> Condition:
     """`compare` is of the age: older (`>`) means created before the moment."""
     return tasks.c.created_at.op({">": "<", "<": ">", ">=": "<=", "<=": ">="}[compare])(moment)
 

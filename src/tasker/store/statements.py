@@ -45,7 +45,10 @@ PUT_TASK = Sql(
     " finished_at = :finished_at, wake_at = :wake_at, waits_system = null where id = :id",
 )
 
-_MAY_GO = "not {t}poked and ({v}waits_system is null or exists (select 1 from {{systems}} where name = {v}waits_system and held))"
+_MAY_GO = (
+    "not {t}poked and ({v}waits_system is null or exists (select 1 from {{systems}} where name ="
+    " {v}waits_system and held))"
+)
 LET_GO = Sql(
     "update {tasks} t set owner = null, state = v.state, wake_at = to_timestamp(v.wake_at),"
     " waits_system = v.waits_system, finished_at = to_timestamp(v.finished_at), error = cast(v.error as json),"
@@ -73,7 +76,8 @@ def _levels(dialect: str) -> str:
     return (
         f"known(queue, template) as ({_KNOWN[dialect]}), level(queue, template, priority) as ("
         f"select l.queue, l.template, (select max(t.priority) from {{tasks}} t where {_DUE}) from known l union all"
-        f" select l.queue, l.template, (select max(t.priority) from {{tasks}} t where {_DUE} and t.priority < l.priority)"
+        f" select l.queue, l.template, (select max(t.priority) from {{tasks}} t where {_DUE} and t.priority <"
+        f" l.priority)"
         " from level l where l.priority is not null)"
     )
 
@@ -120,7 +124,8 @@ DUE = Sql(
 )
 TAKE = Sql(
     "",
-    f"update {{tasks}} as t set {_OWN.replace('{now}', ':now')} where id = :id returning {_CLAIMED['sqlite']}, started_at = :now",
+    f"update {{tasks}} as t set {_OWN.replace('{now}', ':now')} where id = :id returning {_CLAIMED['sqlite']},"
+    f" started_at = :now",
 )
 
 
@@ -169,7 +174,8 @@ OPEN_ACTIONS = Sql(
 ANSWER = Sql(
     "update {actions} set state = :state, answer = :answer, answered_at = to_timestamp(cast(:answered_at as float8))"
     " where id = :id and state = 'open'",
-    "update {actions} set state = :state, answer = :answer, answered_at = :answered_at where id = :id and state = 'open'",
+    "update {actions} set state = :state, answer = :answer, answered_at = :answered_at where id = :id and state"
+    " = 'open'",
 )
 READ_RESULTS = Sql(
     "select name, results::text from {steps} where task_id = :task_id and name = any(:ids)",
@@ -192,7 +198,8 @@ OWNED = Sql(
 LOCK_TASK = Sql(
     "select cast(id as text), template, queue, priority, state, crashes, extract(epoch from created_at)::float8,"
     " context::text, cast(owner as text), extract(epoch from wake_at)::float8 from {tasks} where id = :id for update",
-    "select id, template, queue, priority, state, crashes, created_at, context, owner, wake_at from {tasks} where id = :id",
+    "select id, template, queue, priority, state, crashes, created_at, context, owner, wake_at from {tasks}"
+    " where id = :id",
 )
 FIND_ACTION = Sql("select state, answer from {actions} where id = :id")
 ADD_ACTION = Sql(
@@ -203,7 +210,8 @@ ADD_ACTION = Sql(
     " case when :state = 'open' then null else to_timestamp(cast(:created_at as float8)) end)",
     "insert into {actions} (id, task_id, seq, what, params, actor, reason, state, answer, created_at, answered_at)"
     " values (:id, :task_id, (select coalesce(max(seq), 0) + 1 from {actions} where task_id = :task_id), :what,"
-    " :params, :actor, :reason, :state, :answer, :created_at, case when :state = 'open' then null else :created_at end)",
+    " :params, :actor, :reason, :state, :answer, :created_at, case when :state = 'open' then null else"
+    " :created_at end)",
 )
 POKE = Sql(
     f"update {{tasks}} set poked = true, wake_at = least(coalesce(wake_at, {_PG_NOW}), {_PG_NOW}) where id = :id",

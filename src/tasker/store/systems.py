@@ -15,6 +15,7 @@ CHANGE = Sql(
 )
 WAKE = Sql(
     "with waiting as materialized (select id from {tasks} where waits_system = :name order by id for update)"
-    " update {tasks} t set poked = true, wake_at = to_timestamp(cast(:now as float8)) from waiting where t.id = waiting.id",
+    " update {tasks} t set poked = true, wake_at = to_timestamp(cast(:now as float8)) from waiting where t.id ="
+    " waiting.id",
     "update {tasks} set poked = true, wake_at = :now where waits_system = :name",
 )

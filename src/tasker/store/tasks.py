@@ -70,7 +70,8 @@ CLAIM_KEY = Sql(
     f" values (:namespace, :template_name, :key, :id, :until) {_CLAIM_KEY.replace('{now}', ':now')} returning task_id",
 )
 TASK_OF_KEY = Sql(
-    "select cast(task_id as text) from {identities} where namespace = :namespace and template = :template_name and key = :key",
+    "select cast(task_id as text) from {identities} where namespace = :namespace and template = :template_name"
+    " and key = :key",
     "select task_id from {identities} where namespace = :namespace and template = :template_name and key = :key",
 )
 INSERT_MANY = Rows(schema.tasks, NewTask._fields)

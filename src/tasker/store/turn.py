@@ -25,8 +25,8 @@ from tasker.store.rows import (
     StoredStep,
     TaskChange,
 )
-from tasker.store.sql import Rows
-from tasker.store.wire import Later, Wire
+from tasker.store.sql import Rows, Sql
+from tasker.store.wire import NONE, Later, Parameters, Wire
 
 Known = Sequence[tuple[str, int]]
 """What a worker serves: (queue, template id)."""
@@ -188,7 +188,7 @@ class Turn:
     # a person's action
 
     def lock_task(self, task_id: str) -> tuple[Any, ...] | None:
-        """Lock a task row and read it: (id, template, queue, priority, state, crashes, created_at, context, owner, wake_at)."""
+        """Lock a task row and read it: what `Claimed` has, up to its context, then owner and wake_at."""
         rows = self._wire.run(s.LOCK_TASK, {"id": task_id})()
         return rows[0] if rows else None
 
@@ -203,7 +203,7 @@ class Turn:
         """Leave news on a task for its owner."""
         self._wire.run(s.POKE, {"id": task_id, "now": now})
 
-    def run(self, sql: Any, parameters: Any = {}) -> list[tuple[Any, ...]]:
+    def run(self, sql: Sql, parameters: Parameters = NONE) -> list[tuple[Any, ...]]:
         """Run one of `tasker.store.statements` that is no verb of the heart's."""
         return self._wire.run(sql, parameters)()
 
@@ -211,7 +211,7 @@ class Turn:
         """Write many rows at once."""
         self._wire.write(rows, values)
 
-    def send(self, sql: Any, parameters: Any = {}) -> None:
+    def send(self, sql: Sql, parameters: Parameters = NONE) -> None:
         """Run one that returns no rows."""
         self._wire.run(sql, parameters)
 

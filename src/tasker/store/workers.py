@@ -1,4 +1,4 @@
-"""The worker rows: who lives, since when, and what a dead one leaves. Statements only; `upkeep.rescue` has the rules."""
+"""The worker rows: who lives, and what a dead one leaves. Statements only; `upkeep.rescue` has the rules."""
 
 from __future__ import annotations
 
@@ -44,7 +44,8 @@ LOCK_OWNED = Sql(
 )
 FREE_CRASHED = Sql(
     "update {tasks} t set owner = null, state = case when t.state = 'paused' then 'paused' else 'waiting' end,"
-    " waits_system = null, wake_at = case when t.state = 'paused' then t.wake_at else to_timestamp(cast(:now as float8)) end,"
+    " waits_system = null, wake_at = case when t.state = 'paused' then t.wake_at else to_timestamp(cast(:now as"
+    " float8)) end,"
     " crashes = crashes + case when t.crashes = 0 or exists (select 1 from {steps} s where s.task_id = t.id"
     " and s.state = 'in_progress') then 1 else 0 end where owner = :id",
     "update {tasks} set owner = null, state = case when state = 'paused' then 'paused' else 'waiting' end,"
@@ -59,14 +60,17 @@ ORPHANED = Sql(
     " (select 1 from {workers} w where w.id = {tasks}.owner and w.state in ('alive', 'draining'))",
 )
 STUCK_BACKEND = Sql(
-    "select pg_terminate_backend(pid) from pg_stat_activity where application_name = :application and pid <> pg_backend_pid()"
+    "select pg_terminate_backend(pid) from pg_stat_activity where application_name = :application and pid <>"
+    " pg_backend_pid()"
 )
 """A backend that is stuck in sending rows obeys no timeout; its worker is dead, so it is ended."""
 
 HAND_BACK = Sql(
     "update {tasks} set owner = null, state = case when state = 'paused' then 'paused' else 'waiting' end,"
-    " waits_system = null, wake_at = case when state = 'paused' then wake_at else to_timestamp(cast(:now as float8)) end"
+    " waits_system = null, wake_at = case when state = 'paused' then wake_at else to_timestamp(cast(:now as"
+    " float8)) end"
     " where owner = :me returning cast(id as text)",
     "update {tasks} set owner = null, state = case when state = 'paused' then 'paused' else 'waiting' end,"
-    " waits_system = null, wake_at = case when state = 'paused' then wake_at else :now end where owner = :me returning id",
+    " waits_system = null, wake_at = case when state = 'paused' then wake_at else :now end where owner = :me"
+    " returning id",
 )

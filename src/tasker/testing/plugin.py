@@ -25,7 +25,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.getgroup("tasker").addoption(
         "--tasker-database-url",
         default=None,
-        help="run the tests of tasker's fixtures on this database (PostgreSQL: in a schema of their own) instead of SQLite",
+        help="run the tests of tasker's fixtures on this database (PostgreSQL: in a schema of their own)"
+        " instead of SQLite",
     )
 
 
