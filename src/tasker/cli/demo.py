@@ -17,7 +17,9 @@ def add_to(app: typer.Typer) -> None:
 def demo(
     session: Session,
     orders: Annotated[int, typer.Option(min=1, help="How many; one of them can never be fulfilled.")] = 25,
-    keep: Annotated[bool, typer.Option("--keep", help="Leave the database and the logs for a look afterwards.")] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave the database and the logs for a look afterwards.")
+    ] = False,
 ) -> None:
     """Run a shop's orders through four systems that fail, kill a worker halfway, and compare the ledgers.
 

@@ -26,7 +26,11 @@ def events(
     from tasker.events import CATALOG
 
     screen = session.screen
-    chosen = {one: kind for one, kind in CATALOG.items() if name is None or one == name or one.startswith(f"{name.rstrip('.')}.")}
+    chosen = {
+        one: kind
+        for one, kind in CATALOG.items()
+        if name is None or one == name or one.startswith(f"{name.rstrip('.')}.")
+    }
     if name is not None and not chosen:
         raise NotFound(f"there is no event {name!r}.{did_you_mean(name, CATALOG)} Events: {', '.join(CATALOG)}")
     found = [

@@ -27,7 +27,9 @@ SystemName = Annotated[str, typer.Argument(metavar="NAME", help="As the steps ca
 
 def add_to(app: typer.Typer) -> None:
     systems = typer.Typer(name="systems")
-    alone(systems, "systems", example="tasker systems hold tax --until 2h --reason 'vendor incident 4711'")(list_systems)
+    alone(systems, "systems", example="tasker systems hold tax --until 2h --reason 'vendor incident 4711'")(
+        list_systems
+    )
     command(systems, "hold", example="tasker systems hold tax --until 2h --reason 'vendor incident 4711'")(hold)
     command(systems, "release", example="tasker systems release tax")(release)
     app.add_typer(systems)
@@ -90,7 +92,9 @@ def _used(tasker: Tasker) -> dict[str, list[str]]:
 def hold(
     session: Session,
     name: SystemName,
-    until: Annotated[str | None, typer.Option(metavar="MOMENT", help="2h, 18:30, or ISO 8601; default: until released.")] = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="MOMENT", help="2h, 18:30, or ISO 8601; default: until released.")
+    ] = None,
     reason: Reason = None,
     actor: Actor = None,
 ) -> None:
@@ -99,7 +103,9 @@ def hold(
     at = None if until is None else parse.moment(until)
     used = _used(tasker)
     if name not in used:
-        screen.note(f"no stored template has a step with system {name!r}.{did_you_mean(name, used)} It is held all the same")
+        screen.note(
+            f"no stored template has a step with system {name!r}.{did_you_mean(name, used)} It is held all the same"
+        )
     tasker.hold_system(name, at, reason=reason or "", actor=actor)
     if screen.json:
         screen.data({"name": name, "held": True, "until": iso(at)})

@@ -226,7 +226,9 @@ def graph(
     drawn = render.mermaid(one.shape) if form is Form.MERMAID else render.tree(one.shape)
     if screen.json:
         edges = [[parent, step.name] for step in one.shape.steps for parent in step.parents]
-        screen.data({"template": one.ref, "steps": [step.name for step in one.shape.steps], "edges": edges, form: drawn})
+        screen.data(
+            {"template": one.ref, "steps": [step.name for step in one.shape.steps], "edges": edges, form: drawn}
+        )
         return
     from tasker.cli.screen import plain
 

@@ -57,7 +57,15 @@ def workers(
         ]
         for one in found
     ]
-    columns = (("WORKER", "whole"), ("STATE", "whole"), "PLACE", "QUEUES", ("BUSY", "right"), ("TASKS", "right"), "SEEN")
+    columns = (
+        ("WORKER", "whole"),
+        ("STATE", "whole"),
+        "PLACE",
+        "QUEUES",
+        ("BUSY", "right"),
+        ("TASKS", "right"),
+        "SEEN",
+    )
     screen.say(table(*columns, "TEMPLATES", rows=rows))
 
 

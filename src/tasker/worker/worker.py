@@ -22,6 +22,7 @@ from tasker.ids import new_id
 from tasker.store import workers as w
 from tasker.store.store import Store
 from tasker.store.turn import Turn
+from tasker.upkeep.rescue import rescue
 from tasker.worker.hands import Hands, watch_loop
 from tasker.worker.heartbeat import WORKERS, Heartbeat, Vitals
 from tasker.worker.process import host, this_process
@@ -29,6 +30,8 @@ from tasker.worker.process import host, this_process
 _log = logging.getLogger("tasker.worker")
 
 VERSION = "0.1.0"
+PAUSE_AFTER_FAULT = 1.0
+"""Seconds, so that a fault that comes back does not spin."""
 
 
 class Worker:
@@ -140,6 +143,17 @@ class Worker:
             self.heart.run_once()
         except StoreError as error:
             self.heart.lost(error)
+        except GaveUp:
+            raise
+        except Exception as error:
+            self._begin_anew(error)
+
+    def _begin_anew(self, error: Exception) -> None:
+        """A fault of ours must not leave tasks with a heart that stands still: free them, and register anew."""
+        _log.exception("a turn of worker %s failed; what it held is freed: please report this", self.heart.me)
+        rescue(self._store, self.heart.me, gone=True, timeout=0.0)
+        self._stop.wait(PAUSE_AFTER_FAULT)
+        self.heart.drop_all(error)
 
     def _enlist(self) -> str:
         me = str(new_id())
