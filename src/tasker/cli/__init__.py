@@ -1,4 +1,4 @@
-"""The command line, `tasker …`. One command, one file: `tasker doctor` is `doctor.py`, `tasker task watch` is `watch.py`.
+"""The command line, `tasker …`. One command, one file: `tasker doctor` is `doctor`, `tasker task watch` is `watch`.
 
 `main` is the entry point. `root` lists the commands, `command` gives each the options that all have, `session` finds
 the app and the database, `failure` says what went wrong. Nothing here knows a rule: it asks `tasker.app`.

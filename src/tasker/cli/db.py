@@ -49,7 +49,7 @@ def upgrade(session: Session) -> None:
 
 
 def status(session: Session) -> None:
-    """Show the version of the tables, their size and how many tasks there are. Exit status 1 if they are out of date."""
+    """Show the version of the tables, their size and the number of tasks. Exit status 1 if they are out of date."""
     from tasker.store import health, migrate, read
 
     session.existing()

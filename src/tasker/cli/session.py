@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from tasker.cli.redact import Mask
@@ -37,6 +38,7 @@ class Session:
         self.json = False
         self.verbose = 0
         self._tasker: Tasker | None = None
+        self._bound = ExitStack()
         self._screen: Screen | None = None
 
     def take(self, app: str | None, database: str | None, json: bool, verbose: int) -> None:
@@ -88,7 +90,7 @@ class Session:
             said = {"database_url": self.database, "app": self.app_name}
             changed = {key: value for key, value in said.items() if value}
             if changed:
-                found.rebind(**changed)
+                self._bound.enter_context(found.bound(**changed))
             self._tasker = found
         return self._tasker
 
@@ -129,6 +131,7 @@ class Session:
         self.leave_log()
         if self._tasker is not None:
             self._tasker.stop()
+        self._bound.close()
 
     def leave_log(self) -> None:
         """Log as the host does."""

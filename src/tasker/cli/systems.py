@@ -40,7 +40,7 @@ def list_systems(session: Session) -> None:
     tasker, screen = session.existing(), session.screen
     found = _systems(tasker)
     if screen.json:
-        screen.data(found)
+        screen.data([{**one, "until": iso(one["until"]), "changed_at": iso(one["changed_at"])} for one in found])
         return
     if not found:
         screen.say("no step depends on a system yet: template.step(system=…)")
@@ -72,11 +72,12 @@ def _systems(tasker: Tasker) -> list[dict[str, Any]]:
     found = []
     for name in sorted({*used, *rows}):
         row = rows.get(name)
-        held = row is not None and row.held and (row.until is None or row.until > now)
-        facts = {"held": held, "until": as_datetime(row.until) if held else None}
-        words = {"reason": row.reason if row else "", "actor": row.actor if row else ""}
-        changed = as_datetime(row.changed_at) if row else None
-        found.append({"name": name, **facts, **words, "changed_at": changed, "templates": used.get(name, [])})
+        facts: dict[str, Any] = {"held": False, "until": None, "reason": "", "actor": "", "changed_at": None}
+        if row is not None:
+            held = row.held and (row.until is None or row.until > now)
+            facts = {"held": held, "until": as_datetime(row.until) if held else None}
+            facts |= {"reason": row.reason, "actor": row.actor, "changed_at": as_datetime(row.changed_at)}
+        found.append({"name": name, **facts, "templates": used.get(name, [])})
     return found
 
 

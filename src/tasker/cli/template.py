@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from packaging.version import Version
 
 from tasker.app.shelf import Shelf, read_templates
 from tasker.cli import deploy
@@ -17,7 +18,6 @@ from tasker.cli.session import Session, refuse_missing_file
 from tasker.cli.words import plural, span
 from tasker.definition import render
 from tasker.definition.policy import Policy, StepPolicy
-from tasker.definition.registry import newest
 from tasker.definition.shape import Shape
 from tasker.definition.spelling import did_you_mean, listed
 from tasker.errors import DefinitionError, NotFound
@@ -113,7 +113,7 @@ def find_template(session: Session, name: str) -> Known:
         names = dict.fromkeys(one.full_name for one in known)
         raise NotFound(f"there is no template {name!r}.{did_you_mean(full_name, names)} Templates: {listed(names)}")
     if not version:
-        return newest({one.version: one for one in reversed(akin)})
+        return max(akin, key=lambda one: (Version(one.version), one.here))
     found = [one for one in akin if one.version == version]
     if not found:
         raise NotFound(f"{full_name} has no version {version!r}. Versions: {listed(one.version for one in akin)}")

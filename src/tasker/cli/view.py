@@ -103,7 +103,7 @@ def step_words(view: View, step: Step[Any]) -> str:
     state = step.state
     if state in (StepState.COMPLETE, StepState.IN_PROGRESS):
         said.append(took(step, view.now))
-    if state is StepState.IN_PROGRESS and step.worker in view.places:
+    if state is StepState.IN_PROGRESS and step.worker is not None and step.worker in view.places:
         said.append(f"at {view.places[step.worker]}")
     if (state is StepState.COMPLETE and step.attempts > 1) or (state is StepState.IN_PROGRESS and step.attempts > 1):
         said.append(view.attempts(step))

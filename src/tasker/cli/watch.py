@@ -101,14 +101,10 @@ def _changes(view: View, said: dict[str, str]) -> Iterator[tuple[str, str]]:
         yield "", f"{task.template}  {task.id}"
     for step in view.steps:
         key = f"{step.name} {step.state} {step.number} {step.due_at} {step.progress}"
-        if step.number or step.state != "pending":
-            if said.get(f"step {step.name}") != key:
-                said[f"step {step.name}"] = key
-                words = step_words(view, step)
-                yield (
-                    f"line {step.name}",
-                    f"{symbol(step.state)} {step.name}  {step.state}{f', {words}' if words else ''}",
-                )
+        if (step.number or step.state != "pending") and said.get(f"step {step.name}") != key:
+            said[f"step {step.name}"] = key
+            words = step_words(view, step)
+            yield step.name, f"{symbol(step.state)} {step.name}  {step.state}{f', {words}' if words else ''}"
     for reason in view.reasons[:3]:
         if reason.code != "running" and said.get(f"why {reason.code} {reason.step}") != str(reason.until):
             said[f"why {reason.code} {reason.step}"] = str(reason.until)

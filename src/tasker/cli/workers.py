@@ -17,6 +17,8 @@ from tasker.clock import as_datetime
 from tasker.store import read
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from tasker.app.tasker import Tasker
 
 _COLOURS = {"alive": "green", "draining": "yellow", "silent": "bold red", "dead": "red", "stopped": "dim"}
@@ -44,7 +46,7 @@ def workers(
     from tasker.cli.screen import plain, table
 
     now = moment(tasker)
-    rows = [
+    rows: list[list[RenderableType]] = [
         [
             plain(f"…{ending(one['id'])}", "bold"),
             plain(one["state"], _COLOURS[one["state"]]),
