@@ -6,6 +6,7 @@ Branches end in `Error`; leaves say what is the case. All are importable from `t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -198,6 +199,9 @@ class Wait(StepError):
         super().__init__(reason or f"wait {until}")
         if isinstance(until, datetime) and until.tzinfo is None:
             raise RequestError("Wait(until): a naive datetime has no zone; write datetime.now(timezone.utc) + …")
+        number = isinstance(until, int | float) and not isinstance(until, bool) and math.isfinite(until)
+        if not number and not isinstance(until, timedelta | datetime):
+            raise RequestError(f"Wait({until!r}): write seconds, a timedelta, or an aware datetime")
         self.until, self.reason = until, reason
 
 

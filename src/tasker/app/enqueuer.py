@@ -66,7 +66,7 @@ class Enqueuer:
             self._template_for(line, sealed)
             task_id, created = enqueue(line, new, identity, now)
             if created:
-                on_commit(connection, lambda: self._announce([(new, sealed.ref)]))
+                on_commit(connection, lambda: self._announce([(new, sealed.ref)]), self._app.ring)
         if created:
             return Task(self._app, _row(new, sealed.ref), created=True)
         return self._found(task_id, new, connection)
@@ -84,11 +84,10 @@ class Enqueuer:
             return []
         new = [task for task, _ in made]
         identities = [identity for _, identity in made]
-        keyed = [identity for identity in identities if identity is not None]
         connection, store = options.get("connection"), self._app.store
 
         def work(line: Line) -> list[tuple[str, bool]]:
-            return enqueue_many(line, new, keyed if len(keyed) == len(new) else None, new[0].created_at)
+            return enqueue_many(line, new, identities if any(identities) else None, new[0].created_at)
 
         if connection is None:
             self._store_template(sealed)
@@ -105,7 +104,7 @@ class Enqueuer:
         if connection is None:
             told()
         else:
-            on_commit(connection, told)
+            on_commit(connection, told, self._app.ring)
         return [
             Task(self._app, _row(task, sealed.ref), created=True) if is_new else self._found(task_id, task, connection)
             for task, (task_id, is_new) in zip(new, stored, strict=True)

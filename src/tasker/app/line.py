@@ -7,6 +7,8 @@ The host's is never committed, rolled back or closed here. Recognised are SQLAlc
 from __future__ import annotations
 
 import sqlite3
+import threading
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -171,8 +173,31 @@ def _refuse_unless(store: Store, dialect: str, what: str) -> None:
         )
 
 
-def on_commit(connection: Any, told: Callable[[], None]) -> None:
-    """Call `told` after the host's commit, where that can be known (SQLAlchemy); a rollback forgets it."""
+class _Waiting:
+    """What is to be done after the commit of one connection or session of the host's."""
+
+    def __init__(self) -> None:
+        self.told: list[Callable[[], None]] = []
+
+    def committed(self, *_: Any) -> None:
+        told, self.told = self.told, []
+        for one in told:
+            one()
+
+    def rolled_back(self, *_: Any) -> None:
+        self.told = []
+
+
+_waiting: weakref.WeakKeyDictionary[Any, _Waiting] = weakref.WeakKeyDictionary()
+_JUST_AFTER = 0.02
+"""Seconds: SQLAlchemy tells of a Connection's commit just before it happens."""
+
+
+def on_commit(connection: Any, told: Callable[[], None], ring: Callable[[], None]) -> None:
+    """Call `told` after the commit of a host's Session, where it can be known; of its Connection only `ring`.
+
+    A rollback forgets both; without either the next poll finds the task.
+    """
     if not any(base.__module__.startswith("sqlalchemy") for base in type(connection).__mro__):
         return
     from sqlalchemy import event
@@ -181,15 +206,9 @@ def on_commit(connection: Any, told: Callable[[], None]) -> None:
     if isinstance(connection, scoped_session):
         connection = connection()
     session = isinstance(connection, Session)
-    dead = False
-
-    def committed(*_: Any) -> None:
-        if not dead:
-            told()
-
-    def rolled_back(*_: Any) -> None:
-        nonlocal dead
-        dead = True
-
-    event.listen(connection, "after_commit" if session else "commit", committed, once=True)
-    event.listen(connection, "after_rollback" if session else "rollback", rolled_back, once=True)
+    waiting = _waiting.get(connection)
+    if waiting is None:
+        waiting = _waiting[connection] = _Waiting()
+        event.listen(connection, "after_commit" if session else "commit", waiting.committed)
+        event.listen(connection, "after_rollback" if session else "rollback", waiting.rolled_back)
+    waiting.told.append(told if session else lambda: threading.Timer(_JUST_AFTER, ring).start())

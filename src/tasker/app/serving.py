@@ -75,10 +75,15 @@ class Serving:
     def start(self) -> None:
         """Start one worker, unless one runs or this process only enqueues."""
         with self._lock:
+            self._workers = [worker for worker in self._workers if worker.alive]
             if self._workers or self._app.settings.concurrency == 0:
                 return
             worker = self.make()
-        worker.start()
+            try:
+                worker.start()
+            except BaseException:
+                self._workers.remove(worker)
+                raise
 
     def stop(self, grace: float | None = None) -> None:
         for worker in list(self._workers):

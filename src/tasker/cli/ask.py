@@ -18,7 +18,10 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 class Missing(typer.BadParameter):
-    """An option that a person would have been asked for."""
+    """What was said is not enough, or contradicts itself."""
+
+    def format_message(self) -> str:
+        return self.message  # without Typer's "Invalid value"
 
 
 def reason_for(screen: Screen, what: str, reason: str | None) -> str:

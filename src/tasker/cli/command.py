@@ -28,7 +28,9 @@ Database = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, times in UTC.", rich_help_panel=_PANEL)]
 Verbose = Annotated[
     int,
-    typer.Option("-v", "--verbose", count=True, help="Log more; show tracebacks.", show_default=False, rich_help_panel=_PANEL),
+    typer.Option(
+        "-v", "--verbose", count=True, help="Log more; show tracebacks.", show_default=False, rich_help_panel=_PANEL
+    ),
 ]
 
 _EVERYWHERE = {"app": (App, None), "database": (Database, None), "json": (Json, False), "verbose": (Verbose, 0)}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tasker.cli import parse
+from tasker.cli.ask import Missing
 from tasker.cli.command import command
 from tasker.cli.session import Session
 from tasker.cli.task import masked
@@ -40,7 +41,7 @@ def enqueue(
 ) -> None:
     """Store a new task. It runs once a worker is there; --wait waits for it, exit status 0 if it completes."""
     if timeout is not None and not wait:
-        raise typer.BadParameter("--timeout is how long --wait waits; say --wait too")
+        raise Missing("--timeout is how long --wait waits; say --wait too")
     limit = None if timeout is None else parse.span(timeout)
     options = {
         "idempotency_key": key,

@@ -65,7 +65,8 @@ def _usage(error: Any, as_json: bool) -> int:
         print(message, end="")  # empty where Rich has shown the help already
         return USAGE
     command = getattr(getattr(error, "ctx", None), "command_path", "tasker")
-    _say(message if as_json else f"{message.rstrip('.')}. See:  {command} --help", "UsageError", as_json)
+    end = "" if message.endswith(("?", ".")) else "."
+    _say(message if as_json else f"{message}{end} See:  {command} --help", "UsageError", as_json)
     return int(error.exit_code)
 
 

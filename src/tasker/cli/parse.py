@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import typer
+from tasker.cli.ask import Missing
 
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|min|h|d|w|)")
 _UNITS = {"ms": 0.001, "s": 1, "": 1, "m": 60, "min": 60, "h": 3_600, "d": 86_400, "w": 604_800}
@@ -25,11 +25,11 @@ def json_value(text: str, what: str) -> Any:
         try:
             text = Path(text[1:]).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise typer.BadParameter(f"{text[1:]} cannot be read: {getattr(error, 'strerror', error)}") from None
+            raise Missing(f"{text[1:]} cannot be read: {getattr(error, 'strerror', error)}") from None
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
-        raise typer.BadParameter(
+        raise Missing(
             f"the {source} is not JSON: {error.msg} at line {error.lineno}, column {error.colno}. "
             "Quote it for the shell, e.g. '{\"order_id\": 17}'; or write @file, or - for standard input"
         ) from None
@@ -39,7 +39,7 @@ def span(text: str) -> float:
     """A duration in seconds: `30`, `30s`, `5m`, `2h`, `1d`."""
     found = _SPAN.fullmatch(text.strip())
     if found is None:
-        raise typer.BadParameter(f"{text!r} is no duration; write e.g. 30s, 5m, 2h or 1d")
+        raise Missing(f"{text!r} is no duration; write e.g. 30s, 5m, 2h or 1d")
     return float(found[1]) * _UNITS[found[2]]
 
 
@@ -57,7 +57,7 @@ def moment(text: str) -> datetime:
     try:
         return datetime.fromisoformat(text).astimezone()
     except ValueError:
-        raise typer.BadParameter(
+        raise Missing(
             f"{text!r} is no moment; write e.g. 2h, 18:30, or {now.isoformat(timespec='minutes')}"
         ) from None
 
@@ -66,5 +66,5 @@ def names(text: str) -> list[str]:
     """Names with commas between them."""
     found = [name.strip() for name in text.split(",") if name.strip()]
     if not found:
-        raise typer.BadParameter("name at least one")
+        raise Missing("name at least one")
     return found

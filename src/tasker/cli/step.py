@@ -12,7 +12,7 @@ from tasker.cli.view import View, message_of, step_words
 from tasker.cli.words import clock, colour, ending, span, symbol
 from tasker.clock import as_datetime
 from tasker.errors import NotFound
-from tasker.states import StepState
+from tasker.states import STEP_SATISFIED
 
 
 def show_step(session: Session, view: View, name: str) -> None:
@@ -36,7 +36,7 @@ def show_step(session: Session, view: View, name: str) -> None:
         screen.say(labelled("", words))
     parents = ", ".join(view.shape.step(name).parents)
     screen.say(labelled("after", parents or "nothing: it is a first step"))
-    if step.state is not StepState.PENDING:
+    if step.state in STEP_SATISFIED:
         screen.say(labelled("results", payload(session, step.results, lines=60)))
     for attempt in attempts:
         _show_attempt(session, attempt)

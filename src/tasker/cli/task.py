@@ -250,7 +250,7 @@ def history(session: Session, task: TaskArgument) -> None:
             plain(entry["step"] or ""),
             plain(f"{entry['from']} → {entry['to']}" if entry["from"] and entry["from"] != entry["to"] else ""),
             plain(entry["actor"] or ""),
-            plain(" — ".join(filter(None, (entry["reason"], entry.get("answer"))))),
+            plain(" ".join(" — ".join(filter(None, (entry["reason"], entry.get("answer")))).split())),
         ]
         for entry in entries
     ]

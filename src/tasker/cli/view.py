@@ -86,7 +86,7 @@ def moment(tasker: Tasker) -> datetime:
 
 def message_of(error: Mapping[str, Any] | None) -> str:
     """What an error says, on one line."""
-    return shortened(str((error or {}).get("message") or (error or {}).get("code") or "no message"))
+    return shortened(" ".join(str((error or {}).get("message") or (error or {}).get("code") or "no message").split()))
 
 
 def took(step: Step[Any], now: datetime) -> str:

@@ -87,8 +87,7 @@ def _lines(session: Session, task_id: str) -> View:
     screen = session.screen
     said: dict[str, str] = {}
     for view in looks(session.tasker, task_id):
-        for name, line in _changes(view, said):
-            said[name] = line
+        for line in _changes(session, view, said):
             screen.say(f"{clock(view.now)}  {line}")
             screen.out.file.flush()
     return view

@@ -138,8 +138,7 @@ def _say_failed(session: Session, view: View, step: Step[Any]) -> None:
         Text.assemble(
             "  ",
             (f"{symbol(step.state)} {step.name}", colour(step.state)),
-            f"  failed at {view.attempts(step)}, ",
-            f"{error.get('code', '')}:",
+            f"  failed at {view.attempts(step)} ({error.get('code', 'exception')})",
         )
     )
     session.screen.say(labelled("", message_of(error)))

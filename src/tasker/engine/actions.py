@@ -53,9 +53,20 @@ def act(
         run.result,
         None,
         now if run.state in TASK_FINAL else None,
-        None if run.state in TASK_FINAL else (run.deadline_at if run.state is _T.PAUSED else now),
+        _wake_at(run, what, before, now),
+        0 if what in ("retry", "rerun") else None,
     )
     return answer
+
+
+def _wake_at(run: TaskRun, what: str, before: TaskState, now: float) -> float | None:
+    """When the task is looked at next: at once, but a task that starts later still does."""
+    if run.state in TASK_FINAL:
+        return None
+    if run.state is _T.PAUSED:
+        return run.deadline_at
+    later = run.starts_at is not None and run.starts_at > now and before is _T.PENDING
+    return run.starts_at if later and what in ("skip", "resolve") else now
 
 
 def _cancel(run: TaskRun, params: Mapping[str, Any], now: float, changes: Changes, reason: str) -> str:

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("tasker.heart")
 
-_CHUNK = 8 * 1024 * 1024
-
 
 class GaveUp(Exception):
     """The heart was told to stop while the database was away."""
@@ -83,7 +81,6 @@ def absorb(heart: Heart, answer: Answer, changes: Changes) -> None:
             install(heart, run)
             heart.touched[run.id] = run
             heart.drop_unwanted(run)
-    _read_contexts(heart, [task.id for task in answer.claimed if task.context is None])
 
 
 def install(heart: Heart, run: TaskRun) -> None:
@@ -101,13 +98,14 @@ def install(heart: Heart, run: TaskRun) -> None:
         heart.touched[run.id] = run
 
 
-def _read_contexts(heart: Heart, ids: list[str]) -> None:
+def read_contexts(heart: Heart, tasks: Iterable[Claimed]) -> None:
     """Read large contexts on their own: a claim that returned them would hold its locks as long as they travel."""
-    for task_id in ids:
-        assert heart.wire is not None
-        with Turn(heart.wire) as turn:
-            heart.runs[task_id].context = turn.read_contexts([task_id])[task_id]
-            turn.commit()
+    for task in tasks:
+        if task.context is None:
+            assert heart.wire is not None
+            with Turn(heart.wire) as turn:
+                heart.runs[task.id].context = turn.read_contexts([task.id])[task.id]
+                turn.commit()
 
 
 def _load(heart: Heart, task: Claimed, stored: Iterable[StoredStep], now: float, changes: Changes) -> TaskRun:
@@ -140,14 +138,13 @@ def reconcile(heart: Heart) -> None:
                 _log.info("the database is back; %d tasks are owned", len(heart.runs))
                 return
             except OwnershipLost as error:
-                heart.wire = None
                 wire.close()
                 heart.drop_all(error)
                 return
             except (StoreUnavailable, Again) as error:
                 wire.close()
                 _log.warning("still away: %s", error)
-        if heart.stopped.wait(pause):
+        if heart.out_of_patience or heart.stopped.wait(pause):
             raise GaveUp
         pause = min(2.0, pause * 2)
 
@@ -234,7 +231,8 @@ def split(heart: Heart, changes: Changes, error: Refused) -> None:
         heart.arrived = [pair for pair in heart.arrived if pair[0].run.id != task_id]
         if answer.gone:
             announce(heart.runs[task_id], changes.let_go[task_id], alone)
-            heart.publish(alone.events)
+        heart.publish(alone.events)
+        if answer.gone:
             heart.finished([task_id])
     reconcile(heart)
 

@@ -27,6 +27,7 @@ class Changes:
         "annotations",
         "answers",
         "attempts",
+        "calmed",
         "events",
         "forced",
         "history",
@@ -52,6 +53,7 @@ class Changes:
         self.tasks: dict[str, TaskChange] = {}
         self.let_go: dict[str, LetGo] = {}
         self.answers: list[Answer] = []
+        self.calmed: set[str] = set()
         self.events: list[Event] = []
 
     def __bool__(self) -> bool:
@@ -75,6 +77,8 @@ class Changes:
         part.history = [row for row in self.history if row.task_id == task_id]
         part.annotations = [row for row in self.annotations if row.task_id == task_id]
         part.tasks = {key: row for key, row in self.tasks.items() if key == task_id}
+        part.calmed = {one for one in self.calmed if one == task_id}
+        part.events = [event for event in self.events if getattr(event, "task_id", None) == task_id]
         part.let_go = {key: row for key, row in self.let_go.items() if key == task_id}
         return part
 

@@ -19,6 +19,8 @@ POLL_FIRST, POLL_MOST = 0.25, 2.0
 """Seconds between polls: a lost wake-up costs at most the second."""
 NEWS_EVERY, HELD_EVERY = 1.0, 0.5
 """Seconds between looks for news of owned tasks, and for held systems, when nothing rings."""
+AGAIN_FIRST = 0.02
+"""Seconds until the second look for what is due but could not be claimed."""
 AHEAD = 0.1
 """Seconds: as many steps are fetched ahead as ended in this time."""
 
@@ -38,7 +40,7 @@ def wish_of(heart: Heart, now: float) -> Wish:
     mono = heart.clock.monotonic()
     heart.more = heart.more or heart.rang
     due = heart.more or now >= heart.poll_at or (heart.next_wake is not None and heart.next_wake <= now)
-    known = heart.plans.known
+    known, last = heart.plans.known, heart.limits.crash_limit - 1
     if due and not known:
         heart.more = False
         schedule(heart, None, now)
@@ -49,7 +51,7 @@ def wish_of(heart: Heart, now: float) -> Wish:
         known=[(name, template) for name in heart.limits.queues for template in known] if most else (),
         room=most,
         crash_limit=heart.limits.crash_limit,
-        alone=most > 0 and not any(run.crashes >= heart.limits.crash_limit - 1 for run in heart.runs.values()),
+        alone=most > 0 and not any(run.crashes and run.crashes >= last for run in heart.runs.values()),
         news=bool(heart.runs) and (heart.rang or mono - heart.news_at >= NEWS_EVERY),
         held=systems and bool(heart.runs or most) and mono - heart.held_at >= HELD_EVERY,
         ask=heart.ask,
@@ -76,5 +78,8 @@ def schedule(heart: Heart, next_wake: float | None, now: float) -> None:
     heart.poll_gap = min(POLL_MOST, heart.poll_gap * 2)
     heart.poll_at = now + heart.poll_gap
     if next_wake is not None and next_wake <= now:
-        # Due but not for us (locked by somebody, or a suspect that must run alone): do not spin.
-        heart.next_wake = now + 0.02
+        # Due but not for us (locked by somebody, or a suspect that must run alone): look again ever more rarely.
+        heart.next_wake = now + heart.again_gap
+        heart.again_gap = min(POLL_MOST, heart.again_gap * 2)
+    else:
+        heart.again_gap = AGAIN_FIRST

@@ -36,6 +36,7 @@ def drain(heart: Heart, grace: float) -> None:
     heart.draining = True
     heart.touched.update(heart.runs)
     deadline = heart.clock.monotonic() + grace
+    heart.give_up_at = deadline + END_WITHIN
     _run_until(heart, deadline)
     for attempt in list(heart.attempts.values()):
         attempt.handing_back = True
@@ -47,7 +48,8 @@ def drain(heart: Heart, grace: float) -> None:
         _sign_off(heart)
     except StoreError as error:
         _log.warning("could not sign off, a neighbour will take over what is left: %s", error)
-    heart.wire.close()
+    if heart.wire is not None:
+        heart.wire.close()
 
 
 def _run_until(heart: Heart, deadline: float, *, threads: bool = True) -> None:
@@ -60,6 +62,7 @@ def _run_until(heart: Heart, deadline: float, *, threads: bool = True) -> None:
 
 
 def _sign_off(heart: Heart) -> None:
+    heart.run_once(0.0)  # what ended in the last moment
     changes, now = Changes(heart.me, heart.new_id, heart.wanted), heart.clock.now()
     for attempt in heart.attempts.values():
         outcome = Outcome(Ended.HANDED_BACK, started_at=now, finished_at=now)
@@ -69,7 +72,7 @@ def _sign_off(heart: Heart) -> None:
         turn.fence(heart.me, heart.epoch)
         turn.lock_tasks(sorted(heart.runs))
         write(turn, changes)
-        turn.run(workers.HAND_BACK, {"me": heart.me, "now": now})
+        turn.send(workers.HAND_BACK, {"me": heart.me, "now": now})
         turn.send(workers.CHANGE_STATE, {"id": heart.me, "state": "stopped"})
         turn.commit()
     heart.runs, heart.attempts = {}, {}

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from tasker.store import tasks as s
+from tasker.store.faults import Again
 from tasker.store.sql import Rows, Sql
 from tasker.store.tasks import Identity, NewTask
 
@@ -42,7 +43,7 @@ def enqueue(line: Line, task: NewTask, identity: Identity | None, now: float) ->
 
 
 def enqueue_many(
-    line: Line, tasks: Sequence[NewTask], identities: Sequence[Identity] | None, now: float
+    line: Line, tasks: Sequence[NewTask], identities: Sequence[Identity | None] | None, now: float
 ) -> list[tuple[str, bool]]:
     """Insert many tasks, all or none (in the caller's transaction); per task (id, whether it was created)."""
     if identities is None:
@@ -61,6 +62,8 @@ def _claim_and_insert(line: Line, parameters: dict[str, Any]) -> bool:
 
 def _holder(line: Line, parameters: dict[str, Any]) -> str:
     rows = line.run(s.TASK_OF_KEY, parameters)
+    if not rows:
+        raise Again(f"the task with key {parameters['key']!r} went away this very moment; enqueue again")
     return str(rows[0][0])
 
 

@@ -187,6 +187,14 @@ def returned(attempt: Attempt, value: Any) -> Outcome:
 
 def raised(error: BaseException, now: float, permanent: tuple[type[BaseException], ...] = ()) -> Outcome:
     """Say what an exception of a handler means; `permanent`: classes that end the step at once."""
+    try:
+        return _raised(error, now, permanent)
+    except Exception as unreadable:  # its own __str__ raised, say
+        text = f"{type(error).__qualname__}, which cannot be read: {type(unreadable).__qualname__}"
+        return Outcome(Ended.FAILED, error=error_of("exception", text, type(error).__qualname__))
+
+
+def _raised(error: BaseException, now: float, permanent: tuple[type[BaseException], ...]) -> Outcome:
     if isinstance(error, Skip):
         return Outcome(Ended.SKIPPED, reason=error.reason)
     if isinstance(error, Wait):
@@ -210,6 +218,15 @@ def raised(error: BaseException, now: float, permanent: tuple[type[BaseException
         permanent=isinstance(error, (PermanentError, *permanent)),
         retry_after=None if retry_after is None else seconds(retry_after),
     )
+
+
+def guarded(attempt: Attempt, work: Callable[[], Outcome]) -> Outcome:
+    """Run `work`; whatever it raises, a cancellation too, is an outcome: a slot is never lost."""
+    now = attempt.world.now()
+    try:
+        return work()
+    except BaseException as error:
+        return _stamp(attempt, raised(error, attempt.world.now()), None, now, attempt.world.now())
 
 
 def timed_out(attempt: Attempt, now: float) -> Outcome:

@@ -101,7 +101,7 @@ def _register(heart: Heart, attempt: Attempt) -> None:
 
 def mark_suspects(heart: Heart, changes: Changes) -> None:
     """Write a suspect's steps as running before they run: if this process dies, the guilty one is known."""
-    while heart.suspects and len(heart.marked) < heart.free:
+    while heart.suspects and not heart.draining and len(heart.marked) < heart.free:
         run, i = heart.suspects.pop()
         if i in run.viable and heart.runs.get(run.id) is run and run.state is TaskState.IN_PROGRESS:
             attempt = begin(heart, run, i)
@@ -138,7 +138,8 @@ def _fresh(heart: Heart) -> bool:
     """Whether the last commit is young enough to trust that this worker still owns what it holds."""
     if heart.clock.monotonic() - heart.committed_at < heart.limits.worker_timeout / 2:
         return True
-    assert heart.wire is not None
+    if heart.wire is None:
+        return False
     try:
         with Turn(heart.wire) as turn:
             turn.fence(heart.me, heart.epoch)

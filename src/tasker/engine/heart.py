@@ -29,7 +29,7 @@ from tasker.engine.settle import Answer, Wish, settle
 from tasker.engine.verdict import announce, decide, hand_back
 from tasker.errors import OwnershipLost, StoreUnavailable
 from tasker.events import Event
-from tasker.handlers.outcome import Outcome
+from tasker.handlers.outcome import Outcome, storable
 from tasker.ids import new_id
 from tasker.states import TaskState
 from tasker.store.faults import Again, Refused
@@ -76,6 +76,7 @@ class Heart:
         self.me, self.epoch = "", 0
         self.wire: Wire | None = None
         self.draining = self.hurried = False
+        self.give_up_at: float | None = None
         self.stopped = threading.Event()
         self.working, self.last_turn = False, clock.monotonic()
         self.busy = 0
@@ -87,6 +88,7 @@ class Heart:
         self.attempts: dict[tuple[str, int], Attempt] = {}
         self.backlog: list[tuple[Any, ...]] = []
         self.timers: list[tuple[float, int, TaskRun, int]] = []
+        self.many_timers = 1_000
         self.timeouts: list[tuple[float, int, Attempt]] = []
         self.unmarked: deque[Attempt] = deque()
         self.touched: dict[str, TaskRun] = {}
@@ -99,7 +101,7 @@ class Heart:
         self.rang, self.more, self.again = True, True, False
         self.news_at, self.held_at, self.patience_at = 0.0, -1e9, 0.0
         self.next_wake: float | None = None
-        self.poll_at, self.poll_gap = 0.0, claim.POLL_FIRST
+        self.poll_at, self.poll_gap, self.again_gap = 0.0, claim.POLL_FIRST, claim.AGAIN_FIRST
         self.committed_at = self.clock.monotonic()
         self.count = 0
 
@@ -147,8 +149,11 @@ class Heart:
         now = self.clock.now()
         changes = self._apply(now)
         wish = claim.wish_of(self, now)
+        self.rang = self.rang and wish.news  # it is in the wish now; what asked for news is cleared by the commit
         if wish.room and not self.more and not changes and not wish.asks:
             claim.look_first(self, wish, now)
+        if self.wire is None:  # declared dead meanwhile: the next turn registers anew
+            return
         if changes or wish.room or wish.asks:
             self._settle(changes, wish)
         hand_out.start(self)
@@ -177,10 +182,12 @@ class Heart:
         self._expire(now, mono, changes)
         self._mark(mono, changes)
         hand_out.mark_suspects(self, changes)
-        for run in self.touched.values():
-            if run.id in self.runs:
+        touched, self.touched = self.touched, {}
+        for run in touched.values():
+            if run.id in self.ask:  # an action may be open on it: read that before letting go
+                self.touched[run.id] = run
+            elif run.id in self.runs:
                 self._judge(run, now, changes)
-        self.touched = {}
         for run in hand_out.impatient(self, mono):
             changes.let_go[run.id] = hand_back(run, now)
         return changes
@@ -217,9 +224,10 @@ class Heart:
 
     def _compact(self) -> None:
         """Forget moments of what is over long before they come, so that memory is bounded."""
-        if len(self.timers) > 1_000 + 4 * len(self.runs):
+        if len(self.timers) > self.many_timers:
             self.timers = [entry for entry in self.timers if self.runs.get(entry[2].id) is entry[2]]
             heapify(self.timers)
+            self.many_timers = 1_000 + 2 * len(self.timers)
         if len(self.timeouts) > 1_000 + 4 * len(self.attempts):
             self.timeouts = [entry for entry in self.timeouts if self.attempts.get(entry[2].key) is entry[2]]
             heapify(self.timeouts)
@@ -264,14 +272,14 @@ class Heart:
         """Write the turn; whatever goes wrong, nothing that happened is lost."""
         assert self.wire is not None
         while True:
+            answer = Answer()
             try:
                 with Turn(self.wire) as turn:
-                    answer = Answer()
                     settle(turn, self.me, self.epoch, changes, wish, lambda a: adopt.take_in(self, a), answer)
                 break
             except Again as error:
                 _log.info("settle again: %s", error)
-                if answer.acted:  # memory is ahead of the rows
+                if answer.acted or self.out_of_patience:  # memory is ahead of the rows, or nobody waits any more
                     return self.lost(error)
                 time.sleep(0.01 * self.random())
             except OwnershipLost as error:
@@ -293,7 +301,7 @@ class Heart:
         if wish.room:
             self.more = len(answer.claimed) >= wish.room
             if answer.claimed:
-                self.poll_gap = claim.POLL_FIRST
+                self.poll_gap, self.again_gap = claim.POLL_FIRST, claim.AGAIN_FIRST
             claim.schedule(self, answer.next_wake, wish.now)
         if wish.news or answer.claimed:
             self.news_at = mono
@@ -316,18 +324,31 @@ class Heart:
             self.publish([*changes.events, *answer.events])
         if gone:
             self.finished([row.id for row in gone])
+        try:
+            adopt.read_contexts(self, answer.claimed)
+        except (StoreUnavailable, Again) as error:
+            self.lost(error)
 
     # when things go wrong
 
     def lost(self, error: BaseException) -> None:
         """The connection is gone: outcomes stay in memory, and the rows are the truth from now on."""
         _log.warning("the database is away: %s", error)
-        if self.wire is not None:
+        self._close()
+        adopt.reconcile(self)
+
+    @property
+    def out_of_patience(self) -> bool:
+        """Whether a stopping worker waits no longer for a database that is away."""
+        return self.hurried or (self.give_up_at is not None and self.clock.monotonic() > self.give_up_at)
+
+    def _close(self) -> None:
+        wire, self.wire = self.wire, None
+        if wire is not None:
             try:
-                self.wire.close()
+                wire.close()
             except Exception:
                 _log.debug("closing a lost connection failed", exc_info=True)
-        adopt.reconcile(self)
 
     def drop_all(self, error: BaseException) -> None:
         """Declared dead: nothing here is ours any more. Register anew."""
@@ -335,10 +356,10 @@ class Heart:
         for attempt in self.attempts.values():
             self.give_up(attempt)
         self.forget()
-        self.connect()
+        self._close()  # the next turn registers anew
 
 
 def _progress(fraction: float, text: str) -> str:
     import json
 
-    return json.dumps({"fraction": fraction, "text": text}, ensure_ascii=False)
+    return json.dumps({"fraction": fraction, "text": storable(text)}, ensure_ascii=False)

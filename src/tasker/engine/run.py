@@ -96,6 +96,7 @@ class TaskRun:
         "since",
         "state",
         "steps",
+        "starts_at",
         "stopped",
         "unsatisfied",
         "viable",
@@ -108,6 +109,7 @@ class TaskRun:
         self.context, self.crashes, self.created_at = task.context, task.crashes, task.created_at
         deadline = plan.policy.deadline
         self.deadline_at = None if deadline is None else task.created_at + deadline
+        self.starts_at: float | None = None
         self.error: dict[str, Any] | None = None
         self.result: str | None = None
         self.steps: list[StepRun | None] = [None] * len(plan.steps)
@@ -238,7 +240,11 @@ class TaskRun:
         s.started_at, s.finished_at = outcome.started_at, outcome.finished_at
         if outcome.annotations:
             changes.annotate(self.id, self.plan.steps[i].name, outcome)
-        self.calm = self.calm or outcome.ended is not Ended.HANDED_BACK
+        if outcome.ended is not Ended.HANDED_BACK:
+            self.calm = True
+            if self.crashes:
+                self.crashes = 0
+                changes.calmed.add(self.id)
         opened: list[int] = []
         if outcome.ended is Ended.COMPLETE:
             s.state, s.results, s.error, s.note = _COMPLETE, outcome.results, None, None

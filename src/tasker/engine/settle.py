@@ -120,7 +120,7 @@ def _read_news(turn: Turn, me: str, wish: Wish, answer: Answer) -> None:
 
 def write(turn: Turn, changes: Changes) -> None:
     """Write rows: systems and tasks are locked first, then steps, attempts, history."""
-    touched = sorted({*changes.let_go, *changes.tasks})
+    touched = sorted({*changes.let_go, *changes.tasks, *changes.calmed})
     turn.lock_systems(sorted({row.waits_system for row in changes.let_go.values() if row.waits_system}))
     turn.lock_tasks(touched)
     turn.write_steps(list(changes.steps.values()))
@@ -128,5 +128,7 @@ def write(turn: Turn, changes: Changes) -> None:
     turn.write_attempts(changes.attempts)
     turn.write_history(changes.history)
     turn.write_annotations(changes.annotations)
+    if changes.worker is not None:
+        turn.calm(changes.worker, sorted(changes.calmed))
     for change in changes.tasks.values():
         turn.put_task(change)

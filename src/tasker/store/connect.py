@@ -105,6 +105,7 @@ class Ticket:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
         finally:
+            fcntl.flock(descriptor, fcntl.LOCK_UN)  # closing is not enough: a forked child shares the lock
             os.close(descriptor)
 
 

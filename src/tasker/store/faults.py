@@ -8,6 +8,8 @@ from __future__ import annotations
 import sqlite3
 from typing import Any
 
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
 from tasker.errors import OwnershipLost, StoreError, StoreUnavailable
 
 
@@ -32,6 +34,8 @@ def fault(error: BaseException) -> BaseException:
         'Refused'
     """
     original: Any = getattr(error, "orig", None) or error
+    if isinstance(original, PoolTimeout):
+        return StoreUnavailable(f"all connections of this process are in use: {original}")
     if isinstance(original, sqlite3.Error):
         return _of_sqlite(original)
     if type(original).__module__.startswith("psycopg"):

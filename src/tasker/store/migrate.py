@@ -131,4 +131,5 @@ def _alone(store: Store) -> Iterator[None]:
             connection.exec_driver_sql("pragma journal_mode=wal")
         yield
     finally:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
         os.close(descriptor)

@@ -116,6 +116,7 @@ class TaskChange(NamedTuple):
     error: str | None
     finished_at: float | None
     wake_at: float | None
+    crashes: int | None = None
 
 
 class Claimed(NamedTuple):

@@ -40,10 +40,16 @@ PUT_TASK = Sql(
     "update {tasks} set state = :state, context = coalesce(cast(cast(:context as text) as json), context),"
     " result = cast(cast(:result as text) as json), error = cast(cast(:error as text) as json),"
     " finished_at = to_timestamp(cast(:finished_at as float8)), wake_at = to_timestamp(cast(:wake_at as float8)),"
-    " waits_system = null where id = :id",
+    " waits_system = null, crashes = coalesce(cast(:crashes as int), crashes) where id = :id",
     "update {tasks} set state = :state, context = coalesce(:context, context), result = :result, error = :error,"
-    " finished_at = :finished_at, wake_at = :wake_at, waits_system = null where id = :id",
+    " finished_at = :finished_at, wake_at = :wake_at, waits_system = null,"
+    " crashes = coalesce(:crashes, crashes) where id = :id",
 )
+CALM = Sql(
+    "update {tasks} set crashes = 0 where id = any(cast(:ids as uuid[])) and owner = :me",
+    "update {tasks} set crashes = 0 where id in (select value from json_each(:ids)) and owner = :me",
+)
+"""A settled attempt: the task is no suspect any more."""
 
 _MAY_GO = (
     "not {t}poked and ({v}waits_system is null or exists (select 1 from {{systems}} where name ="
@@ -90,11 +96,12 @@ _CLAIMED = {
     "sqlite": "id, template, queue, priority, state, crashes, created_at,"
     f" case when length(context) <= {_SMALL_CONTEXT} then context end",
 }
-_MAY_TAKE = (
-    "(t.crashes < :limit - 1 or (:alone and t.id = (select x.id from {tasks} x where x.crashes >= :limit - 1"
-    " and x.crashes > 0 and x.owner is null and x.wake_at <= {now} and x.template in (select template from known)"
-    " order by x.id limit 1)))"
+_HEALTHY = "(t.crashes = 0 or t.crashes < :limit - 1)"
+_LAST_STRIKE = (
+    "t.crashes > 0 and t.crashes >= :limit - 1 and t.owner is null and t.wake_at <= {now} order by t.id limit 1"
 )
+"""A worker runs at most one task at a time whose worker's next death would be its last."""
+
 _OWN = (
     "owner = :me, state = case when t.state = 'paused' then 'paused' else 'in_progress' end, waits_system = null,"
     " started_at = coalesce(t.started_at, {now})"
@@ -103,24 +110,32 @@ _PG_NOW = "to_timestamp(cast(:now as float8))"
 
 CLAIM = Sql(
     f"with recursive {_levels('postgresql')},"
+    " alone as materialized (select t.id from {tasks} t join known k on k.queue = t.queue and k.template = t.template"
+    f" where cast(:alone as boolean) and {_LAST_STRIKE.replace('{now}', _PG_NOW)} for update of t skip locked),"
     " candidate as materialized (select x.id, l.priority, x.wake_at from level l, lateral (select t.id, t.wake_at"
-    f" from {{tasks}} t where {_DUE} and t.priority = l.priority and t.wake_at <= {_PG_NOW}"
+    f" from {{tasks}} t where {_DUE} and t.priority = l.priority and t.wake_at <= {_PG_NOW} and {_HEALTHY}"
     " order by t.wake_at limit :room) x where l.priority is not null),"
     " c as materialized (select t.id from candidate join {tasks} t on t.id = candidate.id"
-    f" where t.owner is null and t.wake_at <= {_PG_NOW} and {_MAY_TAKE.replace('{now}', _PG_NOW)}"
-    " order by candidate.priority desc, candidate.wake_at limit :room for update of t skip locked)"
-    f" update {{tasks}} t set {_OWN.replace('{now}', _PG_NOW)} from c where t.id = c.id"
+    f" where t.owner is null and t.wake_at <= {_PG_NOW} and {_HEALTHY}"
+    " order by candidate.priority desc, candidate.wake_at"
+    " limit greatest(0, :room - (select count(*) from alone)) for update of t skip locked)"
+    f" update {{tasks}} t set {_OWN.replace('{now}', _PG_NOW)}"
+    " where t.id in (select id from c union all select id from alone)"
     f" returning {_CLAIMED['postgresql']}, t.started_at = {_PG_NOW}",
 )
 LEVELS = Sql(
     "", f"with recursive {_levels('sqlite')} select queue, template, priority from level where priority is not null"
 )
+ALONE = Sql(
+    "",
+    f"with known(queue, template) as ({_KNOWN['sqlite']}) select t.id, t.priority, t.wake_at from {{tasks}} t"
+    f" join known k on k.queue = t.queue and k.template = t.template where {_LAST_STRIKE.replace('{now}', ':now')}",
+)
 DUE = Sql(
     "",
-    f"with known(queue, template) as ({_KNOWN['sqlite']})"
-    " select t.id, t.priority, t.wake_at from {tasks} t where t.queue = :queue and t.template = :template"
+    "select t.id, t.priority, t.wake_at from {tasks} t where t.queue = :queue and t.template = :template"
     " and t.priority = :priority and t.owner is null and t.wake_at is not null and t.wake_at <= :now"
-    f" and {_MAY_TAKE.replace('{now}', ':now')} order by t.wake_at limit :room",
+    f" and {_HEALTHY} order by t.wake_at limit :room",
 )
 TAKE = Sql(
     "",

@@ -105,6 +105,11 @@ class Turn:
     def put_task(self, change: TaskChange) -> None:
         self._wire.run(s.PUT_TASK, change._asdict())
 
+    def calm(self, me: str, ids: Sequence[str]) -> None:
+        """Suspects of which an attempt settled are suspects no more."""
+        if ids:
+            self._wire.run(s.CALM, {"me": me, **self._ids(ids)})
+
     def let_go(self, me: str, rows: Sequence[LetGo]) -> Later:
         """Give tasks up, each only when there is no news it has not read; the ids of those that went."""
         if not rows:
@@ -131,11 +136,12 @@ class Turn:
         }
         if not self._lite:
             return [Claimed(*row) for row in self._wire.run(s.CLAIM, parameters)()]
-        due: list[tuple[Any, ...]] = []
+        due = self._wire.run(s.ALONE, parameters)() if alone else []
+        first = len(due)
         for queue, template, priority in self._wire.run(s.LEVELS, parameters)():
             level = {**parameters, "queue": queue, "template": template, "priority": priority}
             due += self._wire.run(s.DUE, level)()
-        due.sort(key=lambda row: (-row[1], row[2]))
+        due[first:] = sorted(due[first:], key=lambda row: (-row[1], row[2]))
         return [
             Claimed(*row)
             for candidate in due[:room]

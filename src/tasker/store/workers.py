@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tasker.states import TASK_FINAL
 from tasker.store.sql import Sql
 
 REGISTER = Sql(
@@ -38,20 +39,35 @@ HOLD_DEAD = Sql(
 )
 """A later statement than its lock: an UPDATE alone would pass the fence of the dying worker by."""
 
+STILL_DEAD = Sql(
+    "select 1 from {workers} where id = :id and state in ('alive', 'draining') and (:gone or"
+    " heartbeat_at < clock_timestamp() - make_interval(secs => cast(:timeout as float8)))",
+)
+"""The same without its lock: a row that is dead and locked is held by a backend of the dead worker."""
+
 LOCK_OWNED = Sql(
     "select cast(id as text), state from {tasks} where owner = :id order by id for update",
     "select id, state from {tasks} where owner = :id order by id",
 )
+_FINAL = ", ".join(f"'{state}'" for state in sorted(TASK_FINAL))
+
+
+def _freed(now: str) -> str:
+    """What a task becomes that loses its owner: due at once; paused and final ones stay what they are."""
+    return (
+        f"owner = null, waits_system = null, state = case when state in ('paused', {_FINAL}) then state else 'waiting' end,"
+        f" wake_at = case when state in ({_FINAL}) then null when state = 'paused' then wake_at else {now} end"
+    )
+
+
+_PG_NOW = "to_timestamp(cast(:now as float8))"
+_CHARGED = (
+    "crashes + case when crashes = 0 or exists (select 1 from {steps} s where s.task_id = {tasks}.id"
+    " and s.state = 'in_progress') then 1 else 0 end"
+)
 FREE_CRASHED = Sql(
-    "update {tasks} t set owner = null, state = case when t.state = 'paused' then 'paused' else 'waiting' end,"
-    " waits_system = null, wake_at = case when t.state = 'paused' then t.wake_at else to_timestamp(cast(:now as"
-    " float8)) end,"
-    " crashes = crashes + case when t.crashes = 0 or exists (select 1 from {steps} s where s.task_id = t.id"
-    " and s.state = 'in_progress') then 1 else 0 end where owner = :id",
-    "update {tasks} set owner = null, state = case when state = 'paused' then 'paused' else 'waiting' end,"
-    " waits_system = null, wake_at = case when state = 'paused' then wake_at else :now end,"
-    " crashes = crashes + case when crashes = 0 or exists (select 1 from {steps} s where s.task_id = {tasks}.id"
-    " and s.state = 'in_progress') then 1 else 0 end where owner = :id",
+    f"update {{tasks}} set {_freed(_PG_NOW)}, crashes = {_CHARGED} where owner = :id",
+    f"update {{tasks}} set {_freed(':now')}, crashes = {_CHARGED} where owner = :id",
 )
 ORPHANED = Sql(
     "select distinct cast(owner as text) from {tasks} t where owner is not null and not exists"
@@ -66,11 +82,6 @@ STUCK_BACKEND = Sql(
 """A backend that is stuck in sending rows obeys no timeout; its worker is dead, so it is ended."""
 
 HAND_BACK = Sql(
-    "update {tasks} set owner = null, state = case when state = 'paused' then 'paused' else 'waiting' end,"
-    " waits_system = null, wake_at = case when state = 'paused' then wake_at else to_timestamp(cast(:now as"
-    " float8)) end"
-    " where owner = :me returning cast(id as text)",
-    "update {tasks} set owner = null, state = case when state = 'paused' then 'paused' else 'waiting' end,"
-    " waits_system = null, wake_at = case when state = 'paused' then wake_at else :now end where owner = :me"
-    " returning id",
+    f"update {{tasks}} set {_freed(_PG_NOW)} where owner = :me",
+    f"update {{tasks}} set {_freed(':now')} where owner = :me",
 )

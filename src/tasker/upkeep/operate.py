@@ -96,7 +96,9 @@ def _in_turn(
         turn.add_action(action, "open", None)
         turn.poke(action.task_id, store.clock.now())
         return Asked(action.id, "open", "", owner)
-    return _apply(turn, store.clock.now(), TaskRun(Claimed(*found[:8]), plan_of(found[1])), action, crash_limit, wanted)
+    run = TaskRun(Claimed(*found[:8]), plan_of(found[1]))
+    run.starts_at = found[9]
+    return _apply(turn, store.clock.now(), run, action, crash_limit, wanted)
 
 
 def _apply(

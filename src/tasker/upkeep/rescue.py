@@ -14,12 +14,16 @@ import logging
 import time
 
 from tasker.ids import new_id
+from tasker.states import TASK_FINAL, TaskState
 from tasker.store import workers as w
 from tasker.store.rows import HistoryRow
 from tasker.store.store import Store
 from tasker.store.turn import Turn
 
 _log = logging.getLogger("tasker.upkeep")
+
+KEPT = TASK_FINAL | {TaskState.PAUSED}
+"""States that losing its owner does not change."""
 
 
 def rescue(store: Store, worker: str, *, gone: bool, timeout: float) -> list[str] | None:
@@ -28,12 +32,18 @@ def rescue(store: Store, worker: str, *, gone: bool, timeout: float) -> list[str
     Args:
         gone: its process is known not to exist; else it must still be silent for `timeout` seconds.
     """
-    ids: list[str] | None = store.retrying(lambda turn: _rescue(turn, store, worker, gone, timeout))
+    # One try: whoever waits here for a locked row would miss its own heartbeats. The next look comes soon.
+    ids: list[str] | None = store.retrying(lambda turn: _rescue(turn, store, worker, gone, timeout), tries=1)
     if ids is not None:
         _log.warning("worker %s is dead; %d tasks are due again", worker, len(ids))
-        if store.dialect == "postgresql":
-            _end_backends(store, worker)
+    if store.dialect == "postgresql" and (ids is not None or _still_dead(store, worker, gone, timeout)):
+        _end_backends(store, worker)
     return ids
+
+
+def _still_dead(store: Store, worker: str, gone: bool, timeout: float) -> bool:
+    """Whether it is dead, but a backend of its own, stuck in sending rows, still holds its row."""
+    return bool(store.ask(w.STILL_DEAD, {"id": worker, "gone": gone, "timeout": timeout}))
 
 
 def _rescue(turn: Turn, store: Store, worker: str, gone: bool, timeout: float) -> list[str] | None:
@@ -58,7 +68,7 @@ def free(turn: Turn, store: Store, worker: str) -> list[str]:
                 "rescued",
                 None,
                 state,
-                state if state == "paused" else "waiting",
+                state if state in KEPT else "waiting",
                 "",
                 f"worker {worker} died",
             )

@@ -52,8 +52,7 @@ class Children:
     def _call(
         self, attempt: Attempt, job: tuple[Callable[..., Any], dict[str, Any]]
     ) -> tuple[Outcome, list[tuple[str, str]]]:
-        with self._lock:
-            child = self._free.pop() if self._free else _spawn()
+        child = self._take()
         attempt.stop = child.process.kill
         try:
             if attempt.over:
@@ -74,6 +73,15 @@ class Children:
         if kind == "value":
             return returned(attempt, value), notes
         return raised(value, attempt.world.now(), attempt.step.policy.retry.permanent), notes
+
+    def _take(self) -> _Child:
+        """A child that is alive; one that died while idle (killed for its memory, say) is forgotten."""
+        with self._lock:
+            while self._free:
+                child = self._free.pop()
+                if child.process.is_alive():
+                    return child
+        return _spawn()
 
     def close(self) -> None:
         with self._lock:

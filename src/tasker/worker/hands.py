@@ -12,8 +12,9 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
-from tasker.engine.execute import Attempt, acall, call
+from tasker.engine.execute import Attempt, acall, call, guarded
 from tasker.handlers.outcome import Outcome
 from tasker.worker.children import Children
 
@@ -33,7 +34,9 @@ class Hands:
         self.deliver: Deliver = lambda attempt, outcome: None
         self._work: queue.SimpleQueue[Attempt | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
-        self._idle = 0
+        self._pending = 0
+        """Attempts that are in a thread, or wait for one."""
+        self._lock = threading.Lock()
         self._loop: _Loop | None = None
         self._children: Children | None = None
 
@@ -48,6 +51,8 @@ class Hands:
             return
         for attempt in attempts:
             if attempt.kind != "async":
+                with self._lock:
+                    self._pending += 1
                 self._work.put(attempt)
         self._grow()
 
@@ -55,8 +60,8 @@ class Hands:
         """End an attempt that nobody wants: async is cancelled, a process killed, a thread only told."""
         if attempt.kind == "async" and self._loop is not None:
             self._loop.cancel(attempt)
-        elif attempt.stop is not None:
-            attempt.stop()
+        elif (end := attempt.stop) is not None:
+            end()
 
     def close(self) -> None:
         """Let idle threads end; those in a handler end with it, or with the process."""
@@ -68,27 +73,30 @@ class Hands:
             self._children.close()
 
     def _grow(self) -> None:
-        while len(self._threads) < self._most and self._work.qsize() > self._idle:
-            thread = threading.Thread(target=self._serve, name=f"tasker-step-{len(self._threads)}", daemon=True)
-            self._threads.append(thread)
-            self._idle += 1  # it is about to be; it takes the next item
-            thread.start()
+        with self._lock:
+            missing = min(self._most, self._pending) - len(self._threads)
+            for _ in range(missing):
+                thread = threading.Thread(target=self._serve, name=f"tasker-step-{len(self._threads)}", daemon=True)
+                self._threads.append(thread)
+                thread.start()
 
     def _serve(self) -> None:
-        get, deliver = self._work.get, self.deliver
         while True:
-            attempt = get()
+            attempt = self._work.get()
             if attempt is None:
                 return
-            self._idle -= 1
-            if attempt.kind == "process":
-                if self._children is None:
-                    self._children = Children()
-                outcome = self._children.call(attempt)
-            else:
-                outcome = call(attempt)
-            self._idle += 1
-            deliver(attempt, outcome)
+            outcome = guarded(attempt, lambda attempt=attempt: self._run(attempt))  # type: ignore[misc]
+            with self._lock:
+                self._pending -= 1
+            self.deliver(attempt, outcome)
+
+    def _run(self, attempt: Attempt) -> Outcome:
+        if attempt.kind != "process":
+            return call(attempt)
+        with self._lock:
+            if self._children is None:
+                self._children = Children()
+        return self._children.call(attempt)
 
 
 class _Loop:
@@ -97,7 +105,7 @@ class _Loop:
     def __init__(self, hands: Hands) -> None:
         self._hands = hands
         self._loop = asyncio.new_event_loop()
-        self._tasks: dict[Attempt, asyncio.Task[None]] = {}
+        self._tasks: dict[Attempt, asyncio.Task[Outcome]] = {}
         self._running: tuple[str, float] | None = None
         self._thread = threading.Thread(target=self._serve, name="tasker-async", daemon=True)
         self._thread.start()
@@ -118,19 +126,18 @@ class _Loop:
 
     def _begin(self, attempts: list[Attempt]) -> None:
         for attempt in attempts:
-            self._tasks[attempt] = self._loop.create_task(self._run(attempt))
+            task = self._tasks[attempt] = self._loop.create_task(acall(attempt))
+            # A callback, not code after an await: a task that is cancelled before it began never runs its own.
+            task.add_done_callback(partial(self._ended, attempt))
+
+    def _ended(self, attempt: Attempt, task: asyncio.Task[Outcome]) -> None:
+        self._tasks.pop(attempt, None)
+        self._hands.deliver(attempt, guarded(attempt, task.result))
 
     def _cancel(self, attempt: Attempt) -> None:
         task = self._tasks.get(attempt)
         if task is not None:
             task.cancel()
-
-    async def _run(self, attempt: Attempt) -> None:
-        try:
-            outcome = await acall(attempt)
-        finally:
-            self._tasks.pop(attempt, None)
-        self._hands.deliver(attempt, outcome)
 
 
 def watch_loop(hands: Hands, heard: threading.Event) -> None:

@@ -18,7 +18,7 @@ from tasker.brokers.database import channel
 from tasker.engine.heart import Heart
 from tasker.errors import StoreError
 from tasker.store import workers as w
-from tasker.store.faults import fault
+from tasker.store.faults import Again, fault
 from tasker.store.store import Store
 from tasker.upkeep.rescue import rescue, sweep
 from tasker.worker.process import Process, is_gone, this_process
@@ -64,6 +64,7 @@ class Heartbeat:
         self._neighbours: list[tuple[str, Process]] = []
         self._silent: list[str] = []
         self._good = 0
+        self._beat_at: float | None = None
         self._templates: int | None = None
         self._sweep_at = 0.0
         self._stop = threading.Event()
@@ -84,7 +85,9 @@ class Heartbeat:
 
     def run_once(self) -> None:
         """Beat, and take over from whoever is dead."""
-        if self._heart.me and not self._hung():
+        if self._hung():
+            self._good = 0
+        elif self._heart.me:
             self._beat()
             self._look_around()
         self._take_over()
@@ -120,8 +123,11 @@ class Heartbeat:
             self._good = 0
             self._heart.ring()  # declared dead: its fence will say so
             return
-        self._good += 1
         now, templates = rows[0]
+        # By the database's time: the monotonic clock of a machine that was suspended stood still.
+        missed = self._beat_at is not None and now - self._beat_at > 2 * self._vitals.every
+        self._good = 1 if missed else self._good + 1
+        self._beat_at = now
         if self._store.dialect == "postgresql":
             self._store.clock.set(now + (self._store.clock.monotonic() - before) / 2)
         if templates != self._templates:
@@ -141,13 +147,18 @@ class Heartbeat:
     def _take_over(self) -> None:
         me = this_process()
         gone = [worker for worker, process in self._neighbours if process != me and is_gone(process)]
-        for worker in {*gone, *self._silent}:
-            freed = rescue(self._store, worker, gone=worker in gone, timeout=self._vitals.timeout)
-            self._neighbours = [pair for pair in self._neighbours if pair[0] != worker]
+        silent, self._silent = self._silent, []
+        for worker in {*gone, *silent}:
+            try:
+                freed = rescue(self._store, worker, gone=worker in gone, timeout=self._vitals.timeout)
+            except Again:
+                freed = None
             if freed is not None:
+                self._neighbours = [pair for pair in self._neighbours if pair[0] != worker]
                 self._on_lost(worker)
                 self._heart.ring()
-        self._silent = []
+            elif worker in silent:
+                self._silent.append(worker)  # its row is locked, or it beats again: the next look tells
 
     def _listen(self, seconds: float) -> None:
         """Wait for the bell; on SQLite just wait: the heart watches the file."""

@@ -42,7 +42,7 @@ def _state(pid: int) -> tuple[str, str] | None:
     """(state, start time) of a process; None when there is none. Fields 3 and 22 of proc(5)'s stat."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
+    except (FileNotFoundError, ProcessLookupError):
         return None
     fields = text.rpartition(")")[2].split()
     return fields[0], fields[19]
@@ -50,8 +50,16 @@ def _state(pid: int) -> tuple[str, str] | None:
 
 def this_process() -> Process:
     """Who we are."""
-    found = _state(os.getpid())
-    return Process(_boot(), _pidns(), os.getpid(), found[1] if found else "")
+    return Process(_boot(), _pidns(), os.getpid(), _own_start(os.getpid()))
+
+
+@cache
+def _own_start(pid: int) -> str:
+    try:
+        found = _state(pid)
+    except OSError:
+        return ""
+    return found[1] if found else ""
 
 
 def is_gone(other: Process) -> bool:
@@ -61,8 +69,16 @@ def is_gone(other: Process) -> bool:
     """
     if not other.boot or not other.pidns or (other.boot, other.pidns) != (_boot(), _pidns()):
         return False
-    found = _state(other.pid)
-    return found is None or found[0] in "ZX" or found[1] != other.pid_start
+    try:
+        found = _state(other.pid)
+        if found is None:
+            os.kill(other.pid, 0)  # /proc may hide it
+            return False
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False  # not allowed to look, or no descriptor left: that says nothing about it
+    return found[0] in "ZX" or found[1] != other.pid_start
 
 
 def host() -> str:

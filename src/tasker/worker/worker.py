@@ -94,6 +94,8 @@ class Worker:
         """Register, and begin to claim. Raises what keeps a worker from starting."""
         if self._thread is not None:
             return
+        if self.heart.draining:
+            raise RuntimeError("this worker was stopped; make another")
         self.heart.connect()
         self._stop.clear()
         self._thread = threading.Thread(target=self._beat_on, name="tasker-heart", daemon=True)
@@ -139,19 +141,27 @@ class Worker:
             _log.exception("the heart of worker %s stopped; its tasks go to others", self.heart.me)
 
     def _turn(self) -> None:
+        """One turn; a database that is away, or a fault of ours, must not leave a heart that stands still."""
         try:
             self.heart.run_once()
-        except StoreError as error:
-            self.heart.lost(error)
         except GaveUp:
             raise
+        except StoreError as error:
+            if self.heart.wire is not None:
+                self.heart.lost(error)
+            else:
+                _log.warning("cannot register: %s", error)
+                self._stop.wait(PAUSE_AFTER_FAULT)
         except Exception as error:
             self._begin_anew(error)
 
     def _begin_anew(self, error: Exception) -> None:
-        """A fault of ours must not leave tasks with a heart that stands still: free them, and register anew."""
+        """Free what is held and register anew in the next turn."""
         _log.exception("a turn of worker %s failed; what it held is freed: please report this", self.heart.me)
-        rescue(self._store, self.heart.me, gone=True, timeout=0.0)
+        try:
+            rescue(self._store, self.heart.me, gone=True, timeout=0.0)
+        except StoreError as away:
+            _log.warning("its neighbours will free it: %s", away)
         self._stop.wait(PAUSE_AFTER_FAULT)
         self.heart.drop_all(error)
 
