@@ -63,10 +63,10 @@ def a_driver(url: str, **options: Any) -> Any:
 @pytest.fixture
 def app(database_url: str) -> Iterator[Tasker]:
     """An app on the real clock, without a worker yet, beside a table `orders` of the host's."""
-    with a_driver(database_url) as host:
-        host.execute("create table orders (id integer primary key)")
-        host.commit()
-        host.close()
+    host = a_driver(database_url)
+    host.execute("create table orders (id integer primary key)")
+    host.commit()
+    host.close()
     app = Tasker(database_url, env="test", sqlite_synchronous="normal", concurrency=4)
     yield app
     app.stop(0)
@@ -173,15 +173,15 @@ def test_on_sqlite_the_templates_row_goes_with_the_rollback_too(sqlite_url: str)
     app = Tasker(sqlite_url, env="test")
     once = app.template("once")
     once.step(lambda: 1, name="one")
-    with a_driver(sqlite_url) as host:
-        once.enqueue(connection=host)
-        host.rollback()
-        rows = count(app, "{templates}")
-        task = once.enqueue(connection=host)
-        host.commit()
-        with app.worker():
-            assert task.result(timeout=10) == {"one": 1}
+    host = a_driver(sqlite_url)
+    once.enqueue(connection=host)
+    host.rollback()
+    rows = count(app, "{templates}")
+    task = once.enqueue(connection=host)
+    host.commit()
     host.close()
+    with app.worker():
+        assert task.result(timeout=10) == {"one": 1}
     app.store.close()
     assert rows == 0
 

@@ -185,6 +185,7 @@ class _Waiting:
             one()
 
     def rolled_back(self, *_: Any) -> None:
+        """Of a savepoint too: what is told must be true, and what is not told is found by the next poll."""
         self.told = []
 
 
@@ -210,5 +211,5 @@ def on_commit(connection: Any, told: Callable[[], None], ring: Callable[[], None
     if waiting is None:
         waiting = _waiting[connection] = _Waiting()
         event.listen(connection, "after_commit" if session else "commit", waiting.committed)
-        event.listen(connection, "after_rollback" if session else "rollback", waiting.rolled_back)
+        event.listen(connection, "after_soft_rollback" if session else "rollback", waiting.rolled_back)
     waiting.told.append(told if session else lambda: threading.Timer(_JUST_AFTER, ring).start())

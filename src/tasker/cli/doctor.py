@@ -104,7 +104,9 @@ def _show(session: Session, checks: list[Check], table: list[dict[str, Any]]) ->
         ]
         for one in table
     ]
-    screen.say("", s.table(("SETTING", "whole"), "VALUE", "SOURCE", rows=rows), "")
+    screen.say("")
+    screen.table(("SETTING", "whole"), "VALUE", "SOURCE", rows=rows)
+    screen.say("")
     screen.say("  ".join(f"{name} {version or 'not installed'}" for name, version in versions().items()))
     counts = [sum(check.level is level for check in checks) for level in (Level.FAULT, Level.WARNING)]
     screen.say(f"{plural(counts[0], 'fault')}, {plural(counts[1], 'warning')}")

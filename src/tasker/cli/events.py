@@ -45,7 +45,7 @@ def events(
     if screen.json:
         screen.data(found)
         return
-    from tasker.cli.screen import plain, table
+    from tasker.cli.screen import plain
 
     rows = [
         [
@@ -56,4 +56,4 @@ def events(
         ]
         for one in found
     ]
-    screen.say(table(("EVENT", "whole"), "CLASS", "FIELDS", "WHEN", rows=rows))
+    screen.table(("EVENT", "whole"), "CLASS", "FIELDS", "WHEN", rows=rows)

@@ -57,9 +57,7 @@ def moment(text: str) -> datetime:
     try:
         return datetime.fromisoformat(text).astimezone()
     except ValueError:
-        raise Missing(
-            f"{text!r} is no moment; write e.g. 2h, 18:30, or {now.isoformat(timespec='minutes')}"
-        ) from None
+        raise Missing(f"{text!r} is no moment; write e.g. 2h, 18:30, or {now.isoformat(timespec='minutes')}") from None
 
 
 def names(text: str) -> list[str]:

@@ -9,10 +9,15 @@ from collections.abc import Sequence
 from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import Console, Group, RenderableType
     from rich.table import Table
     from rich.text import Text
 
+Column = str | tuple[str, str]
+"""A title; or (title, kind): `whole` is never shortened nor folded (what people copy), `right` is for numbers."""
+
+FOLDED, GAP = 16, 2
+"""Columns that a cell needs at least to be folded into, and between two cells."""
 UNBOUNDED = 1_000
 """Columns where there is no terminal: a line stays a line, for grep."""
 
@@ -52,6 +57,10 @@ class Screen:
             for line in lines:
                 self.out.print(line, soft_wrap=isinstance(line, str) or hasattr(line, "plain"))
 
+    def table(self, *columns: Column, rows: Sequence[Sequence[Text | str]]) -> None:
+        """Show people a table."""
+        self.say(table(self.out, columns, rows))
+
     def hint(self, line: str) -> None:
         """What one may do next, where people look: not in a pipe."""
         if not self.json and self.out.is_terminal:
@@ -85,24 +94,39 @@ def plain(text: str, style: str = "") -> Text:
     return Text(text, style)
 
 
-def table(*columns: str | tuple[str, str], rows: Sequence[Sequence[RenderableType]] = ()) -> Table:
-    """A table without lines. A column is its title, or (title, what may happen to it): `whole` is never shortened
-    nor wrapped (what people copy), `right` is for numbers; others are folded where the terminal is narrow.
-    """
+def table(console: Console, columns: Sequence[Column], rows: Sequence[Sequence[Text | str]]) -> RenderableType:
+    """A table without lines; where the terminal is too narrow for one, each row as a few lines of its own."""
+    named = [(column, "") if isinstance(column, str) else column for column in columns]
+    cells = [[plain(cell) if isinstance(cell, str) else cell for cell in row] for row in rows]
+    widths = [max([len(title), *(row[i].cell_len for row in cells)]) for i, (title, _) in enumerate(named)]
+    least = [width if kind else min(width, FOLDED) for width, (_, kind) in zip(widths, named, strict=True)]
+    if sum(least) + GAP * (len(named) - 1) > console.width:
+        return _records(named, cells)
+    return _table(named, cells)
+
+
+def _table(columns: Sequence[tuple[str, str]], rows: Sequence[Sequence[Text]]) -> Table:
     from rich.table import Table
 
-    made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for index, column in enumerate(columns):
-        title, kind = (column, "") if isinstance(column, str) else column
-        cells = [row[index] for row in rows]
-        whole = max((len(getattr(cell, "plain", str(cell))) for cell in [title, *cells]), default=0)
-        made.add_column(
-            title,
-            justify="right" if kind == "right" else "left",
-            no_wrap=kind in ("whole", "right"),
-            min_width=whole if kind == "whole" else None,
-            overflow="fold",
-        )
+    made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, GAP, 0, 0))
+    for title, kind in columns:
+        made.add_column(title, justify="right" if kind == "right" else "left", no_wrap=bool(kind), overflow="fold")
     for row in rows:
         made.add_row(*row)
     return made
+
+
+def _records(columns: Sequence[tuple[str, str]], rows: Sequence[Sequence[Text]]) -> Group:
+    """What must stay whole on the first line of a row; the rest below, each with its title."""
+    from rich.console import Group
+    from rich.padding import Padding
+    from rich.text import Text
+
+    lines: list[RenderableType] = []
+    for row in rows:
+        pairs = list(zip(columns, row, strict=True))
+        lines.append(Text("  ").join([cell for (_, kind), cell in pairs if kind == "whole" and cell.plain]))
+        for (title, kind), cell in pairs:
+            if kind != "whole" and cell.plain:
+                lines.append(Padding(Text.assemble((f"{title.lower()} ", "dim"), cell), (0, 0, 0, 2)))
+    return Group(*lines)

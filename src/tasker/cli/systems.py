@@ -45,7 +45,7 @@ def list_systems(session: Session) -> None:
     if not found:
         screen.say("no step depends on a system yet: template.step(system=…)")
         return
-    from tasker.cli.screen import plain, table
+    from tasker.cli.screen import plain
 
     now = moment(tasker)
     rows = []
@@ -61,7 +61,7 @@ def list_systems(session: Session) -> None:
                 plain(", ".join(one["templates"])),
             ]
         )
-    screen.say(table(("SYSTEM", "whole"), ("STATE", "whole"), "BY", "REASON", "USED BY", rows=rows))
+    screen.table(("SYSTEM", "whole"), ("STATE", "whole"), "BY", "REASON", "USED BY", rows=rows)
 
 
 def _systems(tasker: Tasker) -> list[dict[str, Any]]:

@@ -56,7 +56,7 @@ def list_tasks(
     if not page:
         screen.say("no task" + (" matches" if any((state, template, tag, q, after)) else " yet"))
         return
-    from tasker.cli.screen import plain, table
+    from tasker.cli.screen import plain
 
     now = moment(tasker)
     rows = [
@@ -72,7 +72,7 @@ def list_tasks(
         for task in page
     ]
     columns = (("TASK", "whole"), ("STATE", "whole"), "TEMPLATE", ("STEPS", "right"), "CREATED", "KEY", "NOW")
-    screen.say(table(*columns, rows=rows))
+    screen.table(*columns, rows=rows)
     if page.after is not None:
         screen.hint(f"older ones:  tasker task list … --after {ending(page.after)}{session.flags}")
 
@@ -141,14 +141,13 @@ def _show_task(session: Session, view: View) -> None:
         facts = [{"type": kind, "value": session.mask.at(kind, value)} for kind, value in annotations]
         screen.data({**masked(session, task), "annotations": facts})
         return
-    from tasker.cli.screen import table
-
     screen.say(headline(view), "")
     for name, value in _facts(view):
         screen.say(labelled(name, value))
     for name, value in [("context", task.context), *annotations]:
         screen.say(labelled(name, payload(session, value)))
-    screen.say("", table(("STEP", "whole"), ("STATE", "whole"), ("ATTEMPTS", "right"), "TOOK", "", rows=_rows(view)))
+    screen.say("")
+    screen.table(("STEP", "whole"), ("STATE", "whole"), ("ATTEMPTS", "right"), "TOOK", "", rows=_rows(view))
     for step in view.steps:
         if step.results is not None:
             screen.say("", labelled(step.name, payload(session, step.results)))
@@ -240,7 +239,7 @@ def history(session: Session, task: TaskArgument) -> None:
     if screen.json:
         screen.data(entries)
         return
-    from tasker.cli.screen import plain, table
+    from tasker.cli.screen import plain
 
     now = moment(tasker)
     rows = [
@@ -254,4 +253,4 @@ def history(session: Session, task: TaskArgument) -> None:
         ]
         for entry in entries
     ]
-    screen.say(table(("AT", "whole"), ("WHAT", "whole"), "STEP", "MOVE", "WHO", "WHY", rows=rows))
+    screen.table(("AT", "whole"), ("WHAT", "whole"), "STEP", "MOVE", "WHO", "WHY", rows=rows)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +14,7 @@ from packaging.version import Version
 from tasker.app.shelf import Shelf, read_templates
 from tasker.cli import deploy
 from tasker.cli.command import command, group
+from tasker.cli.redact import Mask
 from tasker.cli.session import Session, refuse_missing_file
 from tasker.cli.words import plural, span
 from tasker.definition import render
@@ -134,7 +135,7 @@ def list_templates(session: Session) -> None:
     if not known:
         screen.say("no template yet")
         return
-    from tasker.cli.screen import plain, table
+    from tasker.cli.screen import plain
 
     rows = [
         [
@@ -148,7 +149,7 @@ def list_templates(session: Session) -> None:
         for one in known
     ]
     columns = (("TEMPLATE", "whole"), ("STEPS", "right"), "QUEUE", ("UNFINISHED", "right"), "FROM", "DESCRIPTION")
-    screen.say(table(*columns, rows=rows))
+    screen.table(*columns, rows=rows)
 
 
 def _header(one: Known) -> dict[str, Any]:
@@ -173,14 +174,14 @@ def show(session: Session, template: NameArgument) -> None:
         definition = {"shape": json.loads(one.shape.to_json()), "policy": json.loads(one.policy.to_json())}
         screen.data({**_header(one), **definition})
         return
-    from tasker.cli.screen import plain, table
-    from tasker.cli.task import labelled, payload
+    from tasker.cli.screen import plain
+    from tasker.cli.task import labelled
 
     screen.say(plain(one.ref, "bold"), "")
     for name, value in _facts(one):
         screen.say(labelled(name, value))
-    if one.policy.context_schema:
-        screen.say(labelled("context", payload(session, one.policy.context_schema, lines=40)))
+    for name, field in zip(["context", *[""] * 1_000], _fields(one.policy.context_schema, session.mask), strict=False):
+        screen.say(labelled(name, field))
     rows = [
         [
             plain(step.name, "bold"),
@@ -190,7 +191,8 @@ def show(session: Session, template: NameArgument) -> None:
         ]
         for step in one.shape.steps
     ]
-    screen.say("", table(("STEP", "whole"), "AFTER", "POLICY", "DESCRIPTION", rows=rows))
+    screen.say("")
+    screen.table(("STEP", "whole"), "AFTER", "POLICY", "DESCRIPTION", rows=rows)
 
 
 def _facts(one: Known) -> Iterator[tuple[str, str]]:
@@ -203,6 +205,21 @@ def _facts(one: Known) -> Iterator[tuple[str, str]]:
         yield "deadline", f"{span(policy.deadline)} after it was created"
     yield "result", one.shape.result or "all leaves by name"
     yield "from", "this app's code" if one.here else "the database"
+
+
+def _fields(schema: Mapping[str, Any] | None, mask: Mask) -> list[str]:
+    """What a context holds, a line for each field of its JSON Schema."""
+    if schema is None:
+        return ["any object"]
+    required = schema.get("required", ())
+    found = []
+    for name, field in schema.get("properties", {}).items():
+        kind = field.get("type") or str(field.get("$ref", "")).rpartition("/")[2] or "any"
+        default = (
+            f", default {json.dumps(mask.at(name, field['default']), ensure_ascii=False)}" if "default" in field else ""
+        )
+        found.append(f"{name}: {kind}{default}{'' if name in required or default else ', may be missing'}")
+    return found or ["an object"]
 
 
 def _policy(step: StepPolicy) -> str:

@@ -17,8 +17,9 @@ from tasker.cli.session import Session
 from tasker.cli.task import masked
 from tasker.cli.view import View, ended_words, look, message_of, step_words
 from tasker.cli.which import TaskArgument, find_task
+from tasker.cli.why import here, reasons_as_json
 from tasker.cli.words import clock, ending, symbol
-from tasker.states import TaskState
+from tasker.states import StepState, TaskState
 
 if TYPE_CHECKING:
     from tasker.app.tasker import Tasker
@@ -27,6 +28,7 @@ FIRST, MOST = 0.05, 0.5
 """Seconds between two looks: the first after a change, doubling to the second."""
 STEADY = 0.25
 """Seconds between two looks on a terminal, where countdowns run."""
+_OF_STEPS = ("running", "retry_due")
 
 
 def add_to(tasks: typer.Typer) -> None:
@@ -84,36 +86,44 @@ def _live(session: Session, task_id: str) -> View:
 
 def _lines(session: Session, task_id: str) -> View:
     """One line for each change, for logs and pipes."""
-    screen = session.screen
-    said: dict[str, str] = {}
+    screen, told = session.screen, Told()
     for view in looks(session.tasker, task_id):
-        for line in _changes(session, view, said):
-            screen.say(f"{clock(view.now)}  {line}")
-            screen.out.file.flush()
+        for line in told.news(view):
+            screen.say(f"{clock(view.now)}  {here(session, line)}")
+        screen.out.file.flush()
     return view
 
 
-def _changes(view: View, said: dict[str, str]) -> Iterator[tuple[str, str]]:
-    """(whose, line) of whatever is not as it was said last; durations that run on are no change."""
-    task = view.task
-    if not said:
-        yield "", f"{task.template}  {task.id}"
-    for step in view.steps:
-        key = f"{step.name} {step.state} {step.number} {step.due_at} {step.progress}"
-        if (step.number or step.state != "pending") and said.get(f"step {step.name}") != key:
-            said[f"step {step.name}"] = key
-            words = step_words(view, step)
-            yield step.name, f"{symbol(step.state)} {step.name}  {step.state}{f', {words}' if words else ''}"
-    for reason in view.reasons[:3]:
-        if reason.code != "running" and said.get(f"why {reason.code} {reason.step}") != str(reason.until):
-            said[f"why {reason.code} {reason.step}"] = str(reason.until)
-            if reason.code != "retry_due":  # the step's own line says so
-                yield f"reason {reason.code}", f"  {reason.text}"
-    if said.get("state") != task.state:
-        said["state"] = task.state
-        end = f"  {ended_words(view)}" if task.is_final else ""
-        error = f"  {message_of(task.error)}" if task.error else ""
-        yield "task", f"{symbol(task.state)} task is {task.state}{end}{error}"
+class Told:
+    """What was told of a task already. That a duration runs on is no news."""
+
+    def __init__(self) -> None:
+        self._steps: dict[str, Any] = {}
+        self._reasons: set[Any] = set()
+        self._state = ""
+
+    def news(self, view: View) -> Iterator[str]:
+        """A line for whatever is not as it was told last."""
+        if not self._state:
+            yield f"{view.task.template}  {view.task.id}"
+        for step in view.steps:
+            now = (step.state, step.number, step.generation, step.due_at, step.progress)
+            if self._steps.get(step.name, now if step.state is StepState.PENDING else None) != now:
+                words = step_words(view, step)
+                yield f"{symbol(step.state)} {step.name}  {step.state}{f', {words}' if words else ''}"
+            self._steps[step.name] = now
+        # That a step runs, or waits for its retry, its own line has told.
+        reasons = {(one.code, one.step, one.until): one.text for one in view.reasons[:3] if one.code not in _OF_STEPS}
+        yield from (f"  {text}" for key, text in reasons.items() if key not in self._reasons)
+        self._reasons = set(reasons)
+        if self._state != view.task.state:
+            yield self._of_task(view)
+            self._state = view.task.state
+
+    def _of_task(self, view: View) -> str:
+        task = view.task
+        end = f" {ended_words(view)}" if task.is_final else ""
+        return f"{symbol(task.state)} task is {task.state}{end}{f': {message_of(task.error)}' if task.error else ''}"
 
 
 def _as_json(session: Session, task_id: str) -> View:
@@ -123,8 +133,6 @@ def _as_json(session: Session, task_id: str) -> View:
         now = _stamp(view)
         if now != before:
             before = now
-            reasons = [
-                {"code": one.code, "text": one.text, "step": one.step, "until": iso(one.until)} for one in view.reasons
-            ]
-            session.screen.data({"at": iso(view.now), **masked(session, view.task), "reasons": reasons}, line=True)
+            facts = {"at": iso(view.now), **masked(session, view.task), "reasons": reasons_as_json(view.reasons)}
+            session.screen.data(facts, line=True)
     return view

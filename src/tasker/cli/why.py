@@ -58,9 +58,13 @@ def _as_json(session: Session, view: View, step: str | None, reasons: list[Reaso
     return {
         **{name: whole[name] for name in ("id", "template", "state", "error", "created_at", "finished_at")},
         "step": step,
-        "reasons": [{"code": one.code, "text": one.text, "step": one.step, "until": iso(one.until)} for one in reasons],
+        "reasons": reasons_as_json(reasons),
         "failed": [one for one in whole["steps"] if one["state"] == "error"],
     }
+
+
+def reasons_as_json(reasons: list[Reason]) -> list[dict[str, Any]]:
+    return [{"code": one.code, "text": one.text, "step": one.step, "until": iso(one.until)} for one in reasons]
 
 
 def say_reason(session: Session, view: View, reason: Reason) -> None:

@@ -43,7 +43,7 @@ def workers(
     if not found:
         screen.say("no worker is alive. Start one:  tasker worker --app module:attr")
         return
-    from tasker.cli.screen import plain, table
+    from tasker.cli.screen import plain
 
     now = moment(tasker)
     rows: list[list[RenderableType]] = [
@@ -68,7 +68,7 @@ def workers(
         ("TASKS", "right"),
         "SEEN",
     )
-    screen.say(table(*columns, "TEMPLATES", rows=rows))
+    screen.table(*columns, "TEMPLATES", rows=rows)
 
 
 def _workers(tasker: Tasker, gone_too: bool) -> list[dict[str, Any]]:
