@@ -348,6 +348,19 @@ def test_psycopg_as_hosts_use_it(postgresql_url: str, options: dict[str, Any]) -
     app.store.close()
 
 
+def test_sqlalchemy_in_autocommit_stores_many_all_or_none(postgresql_url: str) -> None:
+    """On a Connection in AUTOCOMMIT, which has no savepoints, many tasks are there at once."""
+    app = Tasker(postgresql_url, env="test")
+    ship = app.template("ship")
+    ship.step(lambda: 1, name="one")
+    engine = create_engine(alchemy_url(postgresql_url), isolation_level="AUTOCOMMIT")
+    with engine.connect() as host:
+        ship.enqueue_many([{}, {}], connection=host)
+        assert count(app, "{tasks}") == 2
+    engine.dispose()
+    app.store.close()
+
+
 @pytest.mark.parametrize("isolation", ["", None, "IMMEDIATE"])
 def test_sqlite3_as_hosts_use_it(sqlite_url: str, isolation: str | None) -> None:
     """sqlite3.Row and every isolation_level are fine; with None (autocommit) the task is there at once."""
@@ -389,22 +402,24 @@ def test_a_transaction_that_has_read_before_is_told_to_begin_immediate(sqlite_ur
 # events
 
 
-@pytest.mark.parametrize("kind", ["connection", "session"])
-def test_enqueued_is_told_after_the_commit_only(
-    app: Tasker, ship: Template[dict[str, int]], a_host: Callable[[str], Host], kind: str
+def test_enqueued_is_told_after_a_sessions_commit_only(
+    app: Tasker, ship: Template[dict[str, int]], a_host: Callable[[str], Host]
 ) -> None:
-    """`task.enqueued` follows the host's commit, once; a rollback tells nothing."""
+    """`task.enqueued` follows the commit of a Session, once; a rollback, of a savepoint too, tells nothing."""
     told: list[str] = []
     app.on(TaskEnqueued)(lambda event: told.append(event.task_id))
-    host = a_host(kind)
+    host = a_host("session")
     ship.enqueue({"order": 1}, connection=host.connection)
     host.rollback()
     task = ship.enqueue({"order": 2}, connection=host.connection)
     before = list(told)
     host.commit()
+    nested = host.connection.begin_nested()
+    ship.enqueue({"order": 3}, connection=host.connection)
+    nested.rollback()
     host.execute("insert into orders values (1)")
     host.commit()
-    later = ship.enqueue({"order": 3})
+    later = ship.enqueue({"order": 4})
     until(lambda: later.id in told)
     assert (before, told) == ([], [task.id, later.id])
 
@@ -448,20 +463,21 @@ def test_async_sqlalchemy_commits_and_rolls_back(postgresql_url: str, kind: str)
     ship = app.template("ship")
     ship.step(lambda: 1, name="one")
 
-    async def host() -> tuple[str, str]:
+    async def host() -> tuple[str, list[str]]:
         engine = create_async_engine(alchemy_url(postgresql_url))
         async with engine.connect() if kind == "connection" else AsyncSession(engine) as connection:
             gone = await ship.aenqueue(idempotency_key="k", connection=connection)
             await connection.rollback()
             kept = await ship.aenqueue(idempotency_key="k", connection=connection)
+            many = await ship.aenqueue_many([{}, {}], connection=connection)
             await connection.commit()
         await engine.dispose()
-        return gone.id, kept.id
+        return gone.id, [task.id for task in (kept, *many)]
 
     gone, kept = asyncio.run(host())
     raised_by(lambda: app.task(gone), NotFound)
     with app.worker():
-        assert app.task(kept).result(timeout=10) == {"one": 1}
+        assert [app.task(one).result(timeout=10) for one in kept] == [{"one": 1}] * 3
     app.store.close()
 
 
@@ -496,5 +512,5 @@ def test_an_async_connection_wants_aenqueue(postgresql_url: str) -> None:
         async with await psycopg.AsyncConnection.connect(postgresql_url) as connection:
             return raised_by(lambda: ship.enqueue(connection=connection), RequestError)  # type: ignore[no-any-return]
 
-    assert "aenqueue" in str(asyncio.run(host()))
+    assert "takes SQLAlchemy's, by  await template.aenqueue" in str(asyncio.run(host()))
     app.store.close()

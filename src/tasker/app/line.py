@@ -20,6 +20,12 @@ from tasker.store.turn import Turn
 from tasker.store.wire import translated
 
 _BUSY_SNAPSHOT = 517
+_SAVEPOINT = (
+    "savepoint tasker_enqueue",
+    ("rollback to savepoint tasker_enqueue", "release savepoint tasker_enqueue"),
+    "release savepoint tasker_enqueue",
+)
+_BLOCK = ("begin", ("rollback",), "commit")
 
 
 class OwnLine:
@@ -41,8 +47,8 @@ class OwnLine:
 class HostLine:
     """A connection of the host's, as a driver takes it."""
 
-    def __init__(self, execute: Callable[[str, Any], list[Any]], many: Any, compiler: Compiler) -> None:
-        self._execute, self._many, self._compiler = execute, many, compiler
+    def __init__(self, driver: Any, execute: Callable[[str, Any], list[Any]], many: Any, compiler: Compiler) -> None:
+        self._driver, self._execute, self._many, self._compiler = driver, execute, many, compiler
         self.dialect = compiler.dialect
 
     def run(self, sql: Sql, parameters: Any) -> list[tuple[Any, ...]]:
@@ -56,14 +62,15 @@ class HostLine:
             self._guarded(lambda: self._execute(text, rows.arrays(values)))
 
     def savepoint(self, work: Callable[[], Any]) -> Any:
-        self._execute("savepoint tasker_enqueue", {})
+        begin, undo, end = _BLOCK if _in_no_transaction(self._driver) else _SAVEPOINT
+        self._execute(begin, {})
         try:
             answer = work()
         except BaseException:
-            self._execute("rollback to savepoint tasker_enqueue", {})
-            self._execute("release savepoint tasker_enqueue", {})
+            for statement in undo:
+                self._execute(statement, {})
             raise
-        self._execute("release savepoint tasker_enqueue", {})
+        self._execute(end, {})
         return answer
 
     def _guarded(self, work: Callable[[], Any]) -> Any:
@@ -94,11 +101,11 @@ def line_of(connection: Any, store: Store) -> Line:
     kind = type(connection)
     if isinstance(connection, sqlite3.Connection):
         _refuse_unless(store, "sqlite", "a sqlite3 connection")
-        return HostLine(_sqlite_execute(connection), connection.executemany, store.compiled)
+        return HostLine(connection, _sqlite_execute(connection), connection.executemany, store.compiled)
     if any(base.__module__.startswith("psycopg") for base in kind.__mro__):
         _refuse_async(connection)
         _refuse_unless(store, "postgresql", "a psycopg connection")
-        return HostLine(_psycopg_execute(connection), None, store.compiled)
+        return HostLine(connection, _psycopg_execute(connection), None, store.compiled)
     if any(base.__module__.startswith("sqlalchemy") for base in kind.__mro__):
         return _sqlalchemy_line(connection, store)
     raise RequestError(
@@ -127,10 +134,9 @@ def _sqlalchemy_line(connection: Any, store: Store) -> Line:
     if connection.dialect.name == "postgresql" and connection.dialect.driver not in ("psycopg", "psycopg_async"):
         raise RequestError(f"connection: Tasker speaks psycopg 3 on PostgreSQL, not {connection.dialect.driver}")
     if not isinstance(driver, sqlite3.Connection):
-        return HostLine(_core_execute(connection), None, store.compiled)
-    return HostLine(
-        _core_execute(connection), lambda text, rows: connection.exec_driver_sql(text, rows), store.compiled
-    )
+        return HostLine(driver, _core_execute(connection), None, store.compiled)
+    many = lambda text, rows: connection.exec_driver_sql(text, rows)  # noqa: E731
+    return HostLine(driver, _core_execute(connection), many, store.compiled)
 
 
 def _core_execute(connection: Any) -> Callable[[str, Any], list[Any]]:
@@ -161,9 +167,15 @@ def _psycopg_execute(connection: Any) -> Callable[[str, Any], list[Any]]:
     return execute
 
 
+def _in_no_transaction(driver: Any) -> bool:
+    """Whether a psycopg connection is in autocommit and between transactions: there are no savepoints there."""
+    info = getattr(driver, "info", None)
+    return bool(info is not None and driver.autocommit and info.transaction_status == 0)
+
+
 def _refuse_async(connection: Any) -> None:
     if "Async" in type(connection).__name__:
-        raise RequestError("connection: an async connection goes with  await template.aenqueue(…, connection=…)")
+        raise RequestError("connection: of async connections Tasker takes SQLAlchemy's, by  await template.aenqueue(…, connection=…)")
 
 
 def _refuse_unless(store: Store, dialect: str, what: str) -> None:

@@ -260,5 +260,11 @@ class Template(Generic[C]):
         return self._app.enqueuer.enqueue_many(self._draft, list(contexts), idempotency_key, options)
 
     async def aenqueue_many(self, contexts: Iterable[C], **options: Any) -> list[Task]:
-        """`enqueue_many` for async hosts."""
+        """`enqueue_many` for async hosts; `connection` as for `aenqueue`."""
+        run_sync = getattr(options.get("connection"), "run_sync", None)
+        if run_sync is not None:
+            tasks: list[Task] = await run_sync(
+                lambda own: self.enqueue_many(contexts, **{**options, "connection": own})
+            )
+            return tasks
         return await asyncio.to_thread(lambda: self.enqueue_many(contexts, **options))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from tasker.cli.command import command, group
+from tasker.cli.screen import labelled
 from tasker.cli.session import Session
 from tasker.cli.words import plural, size
 
@@ -61,7 +62,6 @@ def status(session: Session) -> None:
     if session.json:
         facts = {"database": name, "version": version, "head": head, "up_to_date": fits}
         session.screen.data({**facts, "bytes": bytes_, "tasks": states})
-    from tasker.cli.task import labelled
 
     newer = version is not None and version not in migrate.known()
     session.screen.say(labelled("database", name))

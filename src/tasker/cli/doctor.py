@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from tasker.cli.checks import Check, Level, check_all
 from tasker.cli.command import command
 from tasker.cli.session import Session
 from tasker.cli.words import plural
 from tasker.errors import ConfigError
 
 if TYPE_CHECKING:
+    from tasker.cli.checks import Check
     from tasker.config import Settings
 
-_MARKS = {Level.OK: ("✓", "green"), Level.WARNING: ("!", "yellow"), Level.FAULT: ("✗", "bold red")}
+_MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "fault": ("✗", "bold red")}
 _PACKAGES = ("sqlalchemy", "psycopg", "pydantic", "alembic")
 
 
@@ -30,6 +30,8 @@ def add_to(app: typer.Typer) -> None:
 
 def doctor(session: Session) -> None:
     """Check settings, app, database, workers and clock. Exit status 1 if something is at fault."""
+    from tasker.cli.checks import Level, check_all
+
     checks = list(check_all(session))
     table = _settings(session)
     if session.json:
@@ -69,10 +71,7 @@ def _settings(session: Session) -> list[dict[str, Any]]:
 
 
 def _setting(session: Session, settings: Settings, name: str) -> dict[str, Any]:
-    value, source = getattr(settings, name), settings.sources.get(name, "default")
-    said = {"database_url": ("--database", session.database), "app": ("--app", session.app_name)}.get(name)
-    if said and said[1] and value == said[1]:
-        source = said[0]
+    value, source = getattr(settings, name), session.source(name, settings)
     if name == "database_url":
         value = hidden(value)
     return {"name": name, "value": list(value) if isinstance(value, tuple) else value, "source": source}
@@ -108,5 +107,5 @@ def _show(session: Session, checks: list[Check], table: list[dict[str, Any]]) ->
     screen.table(("SETTING", "whole"), "VALUE", "SOURCE", rows=rows)
     screen.say("")
     screen.say("  ".join(f"{name} {version or 'not installed'}" for name, version in versions().items()))
-    counts = [sum(check.level is level for check in checks) for level in (Level.FAULT, Level.WARNING)]
+    counts = [sum(check.level == level for check in checks) for level in ("fault", "warning")]
     screen.say(f"{plural(counts[0], 'fault')}, {plural(counts[1], 'warning')}")

@@ -20,8 +20,8 @@ import tasker
 from tasker.cli.finding import ImportFailed
 from tasker.errors import InvalidContext, TaskerError
 
-REFUSED, USAGE, INTERRUPTED, PIPE_CLOSED = 1, 2, 130, 141
-"""Exit statuses; the last two as shells give them for SIGINT and SIGPIPE."""
+REFUSED, USAGE, INTERRUPTED = 1, 2, 130
+"""Exit statuses; the last as shells give it for SIGINT."""
 
 
 def told(error: BaseException, *, as_json: bool, verbose: bool) -> int:
@@ -102,4 +102,4 @@ def _pipe_closed() -> int:
             stream.flush()
         except (OSError, ValueError):
             os.dup2(nowhere, stream.fileno())
-    return PIPE_CLOSED
+    return REFUSED

@@ -69,7 +69,9 @@ def _import(module: str, asked: str) -> ModuleType:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name is not None and (module == error.name or module.startswith(f"{error.name}.")):
-            raise ConfigError(f"--app {asked}: there is no module {error.name!r} in {here}.{_suggestion()}") from None
+            raise ConfigError(
+                f"--app {asked}: there is no module {error.name!r} in {here}.{_suggestion(module)}"
+            ) from None
         raise ImportFailed(asked) from error
     except TaskerError:
         raise
@@ -92,7 +94,7 @@ def _only_one(module: ModuleType) -> Tasker:
     if len(found) == 1:
         return next(iter(found.values()))
     if not found:
-        raise ConfigError(f"--app {module.__name__}: there is no Tasker in it.{_suggestion()}")
+        raise ConfigError(f"--app {module.__name__}: there is no Tasker in it.{_suggestion(module.__name__)}")
     which = " or ".join(f"--app {module.__name__}:{name}" for name in found)
     raise ConfigError(f"--app {module.__name__}: there are {len(found)} apps in it. Say {which}")
 
@@ -118,8 +120,17 @@ def _looked_at() -> str:
     return f"there is no pyproject.toml in {here} or above"
 
 
-def _suggestion() -> str:
-    """Apps in the files nearby, as a sentence with a space before it."""
+def _suggestion(asked: str = "") -> str:
+    """An app in the files nearby, rather of the package that was asked for, as a sentence with a space before it."""
+    found = list(_apps_nearby())
+    akin = [one for one in found if asked and one[1].partition(".")[0] == asked.partition(".")[0]]
+    for where, module, name in (akin or found)[:1]:
+        return f" {where} here contains one: try --app {module}:{name}"
+    return ""
+
+
+def _apps_nearby() -> Iterator[tuple[Path, str, str]]:
+    """(file, module, attribute) of apps that are made in files here."""
     for file in _python_files(Path.cwd()):
         try:
             found = _MADE.search(file.read_text(encoding="utf-8", errors="replace"))
@@ -127,9 +138,7 @@ def _suggestion() -> str:
             continue
         if found is not None:
             where = file.relative_to(Path.cwd())
-            module = ".".join(where.with_suffix("").parts).removesuffix(".__init__")
-            return f" {where} here contains one: try --app {module}:{found[1]}"
-    return ""
+            yield where, ".".join(where.with_suffix("").parts).removesuffix(".__init__"), found[1]
 
 
 def _python_files(root: Path) -> Iterator[Path]:

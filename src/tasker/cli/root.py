@@ -76,6 +76,8 @@ def run(argv: list[str]) -> int:
     try:
         status = typer.main.get_command(app).main(args=argv, prog_name="tasker", standalone_mode=False)
         sys.stdout.flush()
+    except SystemExit as ended:  # Typer and Rich leave so when nobody reads any more
+        return ended.code if isinstance(ended.code, int) else 1
     except (Exception, KeyboardInterrupt) as error:
         return told(error, as_json="--json" in argv, verbose=_verbose(argv))
     return status if isinstance(status, int) else 0

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 Column = str | tuple[str, str]
 """A title; or (title, kind): `whole` is never shortened nor folded (what people copy), `right` is for numbers."""
 
+LABEL = 12
+"""Columns for the name of a fact."""
 FOLDED, GAP = 16, 2
 """Columns that a cell needs at least to be folded into, and between two cells."""
 UNBOUNDED = 1_000
@@ -92,6 +94,17 @@ def plain(text: str, style: str = "") -> Text:
     from rich.text import Text
 
     return Text(text, style)
+
+
+def labelled(label: str, value: str | Text) -> Table:
+    """One fact: its name, and what there is to say, folded beside it."""
+    from rich.table import Table
+
+    row = Table.grid(padding=(0, GAP, 0, 0))
+    row.add_column(no_wrap=True, min_width=LABEL)
+    row.add_column(overflow="fold")
+    row.add_row(plain(f"  {label}", "dim"), plain(value) if isinstance(value, str) else value)
+    return row
 
 
 def table(console: Console, columns: Sequence[Column], rows: Sequence[Sequence[Text | str]]) -> RenderableType:

@@ -109,6 +109,13 @@ class Session:
     def settings(self) -> Settings:
         return self.tasker.settings
 
+    def source(self, name: str, settings: Settings | None = None) -> str:
+        """Where a setting's value came from."""
+        said = {"database_url": ("--database", self.database), "app": ("--app", self.app_name)}.get(name)
+        if said is not None and said[1]:
+            return said[0]
+        return (settings or self.settings).sources.get(name, "default")
+
     def existing(self) -> Tasker:
         """`tasker`, whose database must be there already.
 

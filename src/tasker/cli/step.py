@@ -6,8 +6,9 @@ import json
 from typing import Any
 
 from tasker.app.step import iso
+from tasker.cli.screen import labelled
 from tasker.cli.session import Session
-from tasker.cli.task import headline, labelled, payload
+from tasker.cli.task import headline, payload
 from tasker.cli.view import View, message_of, step_words
 from tasker.cli.words import clock, colour, ending, span, symbol
 from tasker.clock import as_datetime

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tasker.app.shelf import read_templates
 from tasker.app.step import iso
 from tasker.cli import parse
 from tasker.cli.ask import Actor, Reason
@@ -17,7 +16,6 @@ from tasker.cli.view import moment
 from tasker.cli.words import clock
 from tasker.clock import as_datetime
 from tasker.definition.spelling import did_you_mean
-from tasker.store import read
 
 if TYPE_CHECKING:
     from tasker.app.tasker import Tasker
@@ -66,6 +64,8 @@ def list_systems(session: Session) -> None:
 
 def _systems(tasker: Tasker) -> list[dict[str, Any]]:
     """All systems by name: those in stored templates, and those somebody has held."""
+    from tasker.store import read
+
     used = _used(tasker)
     rows = {row.name: row for row in read.all_systems(tasker.store)}
     now = tasker.store.clock.now()
@@ -82,6 +82,8 @@ def _systems(tasker: Tasker) -> list[dict[str, Any]]:
 
 
 def _used(tasker: Tasker) -> dict[str, list[str]]:
+    from tasker.app.shelf import read_templates
+
     used: dict[str, list[str]] = {}
     for row in read_templates(tasker.store):
         for step in json.loads(row.policy)["steps"].values():

@@ -10,6 +10,7 @@ import typer
 
 from tasker.app.step import iso
 from tasker.cli.command import command, group
+from tasker.cli.screen import labelled
 from tasker.cli.session import Session
 from tasker.cli.view import View, ended_words, look, message_of, moment, step_words, took
 from tasker.cli.which import TaskArgument, find_task
@@ -148,9 +149,8 @@ def _show_task(session: Session, view: View) -> None:
         screen.say(labelled(name, payload(session, value)))
     screen.say("")
     screen.table(("STEP", "whole"), ("STATE", "whole"), ("ATTEMPTS", "right"), "TOOK", "", rows=_rows(view))
-    for step in view.steps:
-        if step.results is not None:
-            screen.say("", labelled(step.name, payload(session, step.results)))
+    left = [step for step in view.steps if step.results is not None]
+    screen.say(*([""] if left else []), *(labelled(step.name, payload(session, step.results)) for step in left))
     tip = "why:  tasker task why" if not task.is_final or view.failed else "more:  tasker task show"
     example = "" if not task.is_final or view.failed else f" {view.steps[0].name}" if view.steps else ""
     screen.hint("")
@@ -172,13 +172,6 @@ def headline(view: View) -> Text:
     return Text.assemble(
         (f"{symbol(task.state)} {task.state}", colour(task.state)), "  ", (task.template, "bold"), "  ", task.id
     )
-
-
-def labelled(name: str, value: str) -> Text:
-    """One fact; the lines of a long one stand below each other."""
-    from rich.text import Text
-
-    return Text.assemble((f"  {name:<10} ", "dim"), value.replace("\n", f"\n{'':13}"))
 
 
 def payload(session: Session, value: Any, lines: int = _LINES) -> str:

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from packaging.version import Version
 
-from tasker.app.shelf import Shelf, read_templates
-from tasker.cli import deploy
 from tasker.cli.command import command, group
 from tasker.cli.redact import Mask
+from tasker.cli.screen import labelled
 from tasker.cli.session import Session, refuse_missing_file
 from tasker.cli.words import plural, span
 from tasker.definition import render
@@ -22,7 +21,6 @@ from tasker.definition.policy import Policy, StepPolicy
 from tasker.definition.shape import Shape
 from tasker.definition.spelling import did_you_mean, listed
 from tasker.errors import DefinitionError, NotFound
-from tasker.store import read
 
 if TYPE_CHECKING:
     from tasker.app.tasker import Tasker
@@ -74,7 +72,7 @@ def add_to(app: typer.Typer) -> None:
 
 def known_templates(session: Session) -> list[Known]:
     """Templates of the code, then those that are only stored."""
-    from tasker.app.shelf import row_of
+    from tasker.app.shelf import read_templates, row_of
 
     tasker = session.tasker
     stored = {row.id: row for row in read_templates(tasker.store)} if has_tables(tasker) else {}
@@ -123,6 +121,8 @@ def find_template(session: Session, name: str) -> Known:
 
 def list_templates(session: Session) -> None:
     """List templates: of the app's code if one is named, and of the database."""
+    from tasker.store import read
+
     screen = session.screen
     known = known_templates(session)
     counts: dict[int, int] = {}
@@ -175,7 +175,6 @@ def show(session: Session, template: NameArgument) -> None:
         screen.data({**_header(one), **definition})
         return
     from tasker.cli.screen import plain
-    from tasker.cli.task import labelled
 
     screen.say(plain(one.ref, "bold"), "")
     for name, value in _facts(one):
@@ -259,6 +258,8 @@ def check(
     ] = False,
 ) -> None:
     """Check every template of the app as a worker's start would. Exit status 1 if anything is wrong."""
+    from tasker.cli import deploy
+
     app, screen = session.app, session.screen
     faults, sealed = _seal_all(app)
     warnings: list[str] = []
@@ -298,6 +299,9 @@ def _seal_all(app: Tasker) -> tuple[list[tuple[str, str]], list[str]]:
 
 def _against_store(app: Tasker, sealed: list[str], warnings: list[str]) -> list[tuple[str, str]]:
     """What does not go together with what is stored: faults, and warnings where that is allowed."""
+    from tasker.app.shelf import Shelf
+    from tasker.cli import deploy
+
     faults = []
     try:
         Shelf(app.store, [draft.seal() for draft in app.registry.all()]).refresh()

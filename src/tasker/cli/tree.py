@@ -36,22 +36,20 @@ def _head(view: View) -> Text:
 
 
 def _tree(view: View) -> list[Text]:
-    width = max((len(name) for name in view.task.steps), default=0)
     lines = render.tree(view.shape, lambda name: f"{_MARK}{name}{_MARK}").split("\n") if view.steps else []
-    return [_line(view, line, width) for line in lines]
+    return [_line(view, line) for line in lines]
 
 
-def _line(view: View, line: str, width: int) -> Text:
+def _line(view: View, line: str) -> Text:
     indent, name, others = line.split(_MARK)
-    text = Text(indent, "dim", no_wrap=True, overflow="ellipsis")
-    text.append_text(_step(view, name))
-    text.append(others, "dim")
+    text = Text.assemble((indent, "dim"), _step(view, name), (others, "dim"))
+    text.no_wrap, text.overflow = True, "ellipsis"
     return text
 
 
 def _step(view: View, name: str) -> Text:
     step = view.task.steps[name]
-    words = step_words(view, step)
+    words = step_words(view, step, brief=True)
     tone = SYMBOLS[step.state][1]
     return Text.assemble(
         (f"{symbol(step.state)} {name}", tone), "  ", (str(step.state), tone), f"  {words}" if words else ""

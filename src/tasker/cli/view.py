@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from tasker.cli.words import clock, due, shortened, span
 from tasker.clock import as_datetime
 from tasker.states import STEP_SATISFIED, StepState
-from tasker.store import read
 
 if TYPE_CHECKING:
     from tasker.app.step import Step
@@ -63,6 +62,7 @@ class View:
 def look(tasker: Tasker, task_id: str) -> View:
     """Read everything about one task."""
     from tasker.app.task import Task
+    from tasker.store import read
 
     reader, store = tasker.reader, tasker.store
     row = reader.row(task_id)
@@ -97,8 +97,8 @@ def took(step: Step[Any], now: datetime) -> str:
     return "" if end is None else span(end - step.started_at)
 
 
-def step_words(view: View, step: Step[Any]) -> str:
-    """What there is to say of a step beside its state."""
+def step_words(view: View, step: Step[Any], *, brief: bool = False) -> str:
+    """What there is to say of a step beside its state; `brief`: without times of day."""
     said = []
     state = step.state
     if state in (StepState.COMPLETE, StepState.IN_PROGRESS):
@@ -110,7 +110,7 @@ def step_words(view: View, step: Step[Any]) -> str:
     if state is StepState.IN_PROGRESS and step.progress:
         said.append(progress_words(step.progress))
     if state is StepState.WAITING_FOR_RETRY:
-        said += _retry_words(view, step)
+        said += _retry_words(view, step, brief)
     if state is StepState.ERROR:
         said += [view.attempts(step), message_of(step.error)]
     if state in (StepState.SKIPPED, StepState.RESOLVED_MANUALLY) and step.note:
@@ -118,8 +118,9 @@ def step_words(view: View, step: Step[Any]) -> str:
     return ", ".join(word for word in said if word)
 
 
-def _retry_words(view: View, step: Step[Any]) -> list[str]:
+def _retry_words(view: View, step: Step[Any], brief: bool) -> list[str]:
     again = f"again {due(step.due_at, view.now)}" if step.due_at is not None else ""
+    again = again.partition(",")[0] if brief else again
     if step.error is None:  # it asked for it: no attempt was used
         return [again, shortened(step.note or "")]
     return [view.attempts(step), again, message_of(step.error)]

@@ -11,7 +11,6 @@ import typer
 
 from tasker.cli.words import clock
 from tasker.errors import NotFound, RequestError
-from tasker.store import read
 
 if TYPE_CHECKING:
     from tasker.app.task import Task
@@ -35,6 +34,8 @@ def find_task(tasker: Tasker, words: str) -> Task:
 
 
 def _ids(tasker: Tasker, words: str) -> Sequence[str]:
+    from tasker.store import read
+
     store = tasker.store
     if words == "last":
         last = read.last_task(store)
@@ -67,6 +68,8 @@ def _is_id(words: str) -> bool:
 
 
 def _as_key(tasker: Tasker, words: str) -> str:
+    from tasker.store import read
+
     return f". Did you mean key:{words}?" if read.tasks_of_key(tasker.store, words) else ""
 
 

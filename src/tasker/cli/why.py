@@ -10,8 +10,9 @@ import typer
 
 from tasker.app.step import iso
 from tasker.cli.command import command
+from tasker.cli.screen import GAP, LABEL, labelled
 from tasker.cli.session import Session
-from tasker.cli.task import headline, labelled, masked
+from tasker.cli.task import headline, masked
 from tasker.cli.view import View, ended_words, look, message_of, step_words, took
 from tasker.cli.which import TaskArgument, find_task
 from tasker.cli.words import colour, due, ending, plural, symbol
@@ -71,15 +72,19 @@ def say_reason(session: Session, view: View, reason: Reason) -> None:
     """One reason: what it is, until when, and the command that helps."""
     from tasker.cli.screen import plain
 
-    text, _, instead = reason.text.partition("   (")  # what one may write in code instead comes last
-    session.screen.say(labelled(reason.step or "task", here(session, text)))
+    screen, margin = session.screen, " " * (max(LABEL, len(reason.step or "") + 2) + GAP)
+    text, _, instead = here(session, reason.text).partition("   (")  # what one may write in code comes last
+    text, _, line = text.partition(":  tasker ")
+    screen.say(labelled(reason.step or "task", text))
+    if reason.code not in ("running", "retry_due") and reason.until is not None and reason.until > view.now:
+        screen.say(plain(f"{margin}{due(reason.until, view.now)}"))
+    if line:
+        screen.say(plain(f"{margin}tasker {line}", "bold"))
     if instead:
-        session.screen.say(labelled("", f"({instead}"))
-    if reason.until is not None and reason.until > view.now:
-        session.screen.say(labelled("", due(reason.until, view.now)))
+        screen.say(plain(f"{margin}({instead}", "dim"))
     advice = _advice(view, reason)
     if advice:
-        session.screen.say(plain(f"{'':13}{advice[0]}:  {advice[1]}{session.flags}", "dim"))
+        screen.say(plain(f"{margin}{advice[0]}:  {advice[1]}{session.flags}", "dim"))
 
 
 def here(session: Session, text: str) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tasker.cli import deploy, parse
+from tasker.cli import parse
 from tasker.cli.command import command
 from tasker.cli.session import Session
 from tasker.cli.view import message_of
@@ -42,7 +42,7 @@ def worker(
     session.leave_log()
     log_lines(session.json, session.verbose)
     _subscribe(app, session.verbose)
-    _introduce(app)
+    _introduce(session, app)
     app.run(queues=served, concurrency=concurrency)
     _log.info("stopped")
 
@@ -87,14 +87,14 @@ class _JsonLine(logging.Formatter):
         return json.dumps(facts, ensure_ascii=False)
 
 
-def _introduce(app: Tasker) -> None:
+def _introduce(session: Session, app: Tasker) -> None:
     """Say where it works and what it serves."""
     from tasker import __version__
+    from tasker.cli import deploy
 
     drafts = app.registry.all()
     known = ", ".join(f"{draft.ref} ({plural(len(draft.steps), 'step')})" for draft in drafts)
-    settings = app.settings
-    _log.info("tasker %s, pid %d; database from: %s", __version__, os.getpid(), settings.sources["database_url"])
+    _log.info("tasker %s, pid %d; database from: %s", __version__, os.getpid(), session.source("database_url"))
     if known:
         _log.info("templates: %s", known)
     else:

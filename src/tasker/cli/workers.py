@@ -7,17 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tasker.app.shelf import read_templates
 from tasker.app.step import iso
 from tasker.cli.command import command
 from tasker.cli.session import Session
 from tasker.cli.view import moment
 from tasker.cli.words import ago, ending
 from tasker.clock import as_datetime
-from tasker.store import read
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.text import Text
 
     from tasker.app.tasker import Tasker
 
@@ -46,7 +44,7 @@ def workers(
     from tasker.cli.screen import plain
 
     now = moment(tasker)
-    rows: list[list[RenderableType]] = [
+    rows: list[list[Text | str]] = [
         [
             plain(f"…{ending(one['id'])}", "bold"),
             plain(one["state"], _COLOURS[one["state"]]),
@@ -72,6 +70,9 @@ def workers(
 
 
 def _workers(tasker: Tasker, gone_too: bool) -> list[dict[str, Any]]:
+    from tasker.app.shelf import read_templates
+    from tasker.store import read
+
     store, timeout = tasker.store, tasker.settings.worker_timeout_seconds
     refs = {row.id: row.ref for row in read_templates(store)}
     owned, now = read.count_owned(store), store.clock.now()

@@ -220,13 +220,10 @@ def _raised(error: BaseException, now: float, permanent: tuple[type[BaseExceptio
     )
 
 
-def guarded(attempt: Attempt, work: Callable[[], Outcome]) -> Outcome:
-    """Run `work`; whatever it raises, a cancellation too, is an outcome: a slot is never lost."""
+def broken(attempt: Attempt, error: BaseException) -> Outcome:
+    """The outcome of an attempt that did not even begin, or whose outcome cannot be read: a slot is never lost."""
     now = attempt.world.now()
-    try:
-        return work()
-    except BaseException as error:
-        return _stamp(attempt, raised(error, attempt.world.now()), None, now, attempt.world.now())
+    return _stamp(attempt, raised(error, now), None, now, now)
 
 
 def timed_out(attempt: Attempt, now: float) -> Outcome:

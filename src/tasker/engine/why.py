@@ -130,8 +130,7 @@ def _paused(situation: Situation) -> list[Reason]:
 
 def _unowned(situation: Situation) -> list[Reason]:
     run, now = situation.run, situation.now
-    waits = [_retry(situation, i, at) for i, at in sorted(run.waiting.items(), key=lambda item: item[1])]
-    waits += _held(situation)
+    waits = _retries(situation) + _held(situation)
     if waits and (situation.wake_at is None or situation.wake_at > now):
         return waits + _service(situation, only_missing=True)
     if situation.wake_at is not None and situation.wake_at > now and run.state is TaskState.PENDING:
@@ -141,6 +140,15 @@ def _unowned(situation: Situation) -> list[Reason]:
         )
         return [starts, *_service(situation, only_missing=True)]
     return waits + _service(situation, only_missing=False)
+
+
+def _retries(situation: Situation) -> list[Reason]:
+    """Steps that wait for a moment; those that are due and only wait for their system are not among them."""
+    run, held = situation.run, situation.held
+    found = sorted(run.waiting.items(), key=lambda item: item[1])
+    return [
+        _retry(situation, i, at) for i, at in found if at > situation.now or run.plan.steps[i].policy.system not in held
+    ]
 
 
 def _retry(situation: Situation, i: int, at: float) -> Reason:
@@ -159,7 +167,8 @@ def _retry(situation: Situation, i: int, at: float) -> Reason:
 
 def _held(situation: Situation) -> list[Reason]:
     reasons = []
-    for i in sorted(situation.run.viable):
+    due = [i for i, at in situation.run.waiting.items() if at <= situation.now]
+    for i in sorted([*situation.run.viable, *due]):
         step = situation.run.plan.steps[i]
         if step.policy.system is not None and step.policy.system in situation.held:
             until, reason, actor = situation.held[step.policy.system]
@@ -228,8 +237,7 @@ def _owned(situation: Situation) -> list[Reason]:
     if owner is None or _silent(situation, owner):
         return [_owner_silent(situation, owner)]
     reasons = [_running(situation, i, owner) for i in sorted(run.running)]
-    reasons += [_retry(situation, i, at) for i, at in sorted(run.waiting.items(), key=lambda item: item[1])]
-    reasons += _held(situation)
+    reasons += _retries(situation) + _held(situation)
     ready = [i for i in sorted(run.viable) if run.plan.steps[i].policy.system not in situation.held]
     if ready and run.state is not TaskState.PAUSED:
         names = ", ".join(repr(run.plan.steps[i].name) for i in ready[:3]) + (" …" if len(ready) > 3 else "")

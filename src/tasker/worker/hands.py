@@ -11,10 +11,11 @@ import logging
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 
-from tasker.engine.execute import Attempt, acall, call, guarded
+from tasker.engine.execute import Attempt, acall, broken, call
 from tasker.handlers.outcome import Outcome
 from tasker.worker.children import Children
 
@@ -34,8 +35,9 @@ class Hands:
         self.deliver: Deliver = lambda attempt, outcome: None
         self._work: queue.SimpleQueue[Attempt | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
-        self._pending = 0
-        """Attempts that are in a thread, or wait for one."""
+        self._in_threads = 0
+        # Counted by the heart's thread alone; a deque's append and pop are atomic, a shared counter is not.
+        self._ended: deque[None] = deque()
         self._lock = threading.Lock()
         self._loop: _Loop | None = None
         self._children: Children | None = None
@@ -51,8 +53,7 @@ class Hands:
             return
         for attempt in attempts:
             if attempt.kind != "async":
-                with self._lock:
-                    self._pending += 1
+                self._in_threads += 1
                 self._work.put(attempt)
         self._grow()
 
@@ -73,21 +74,23 @@ class Hands:
             self._children.close()
 
     def _grow(self) -> None:
-        with self._lock:
-            missing = min(self._most, self._pending) - len(self._threads)
-            for _ in range(missing):
-                thread = threading.Thread(target=self._serve, name=f"tasker-step-{len(self._threads)}", daemon=True)
-                self._threads.append(thread)
-                thread.start()
+        """Start threads while attempts wait for one."""
+        while self._ended:
+            self._ended.pop()
+            self._in_threads -= 1
+        while len(self._threads) < min(self._most, self._in_threads) and self._work.qsize():
+            thread = threading.Thread(target=self._serve, name=f"tasker-step-{len(self._threads)}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
 
     def _serve(self) -> None:
-        while True:
-            attempt = self._work.get()
-            if attempt is None:
-                return
-            outcome = guarded(attempt, lambda attempt=attempt: self._run(attempt))  # type: ignore[misc]
-            with self._lock:
-                self._pending -= 1
+        get, ended = self._work.get, self._ended
+        while (attempt := get()) is not None:
+            try:
+                outcome = self._run(attempt)
+            except BaseException as error:  # ours: a handler's own are outcomes already
+                outcome = broken(attempt, error)
+            ended.append(None)
             self.deliver(attempt, outcome)
 
     def _run(self, attempt: Attempt) -> Outcome:
@@ -132,7 +135,11 @@ class _Loop:
 
     def _ended(self, attempt: Attempt, task: asyncio.Task[Outcome]) -> None:
         self._tasks.pop(attempt, None)
-        self._hands.deliver(attempt, guarded(attempt, task.result))
+        try:
+            outcome = task.result()
+        except BaseException as error:
+            outcome = broken(attempt, error)
+        self._hands.deliver(attempt, outcome)
 
     def _cancel(self, attempt: Attempt) -> None:
         task = self._tasks.get(attempt)
