@@ -82,15 +82,13 @@ def check_all(session: Session) -> Iterator[Check]:
 
 
 def _python() -> Iterator[Check]:
-    if sys.flags.dev_mode or sys.version_info >= (3, 11):
-        yield ok("python", f"{sys.version.split()[0]} at {sys.executable}")
+    yield ok("python", f"{sys.version.split()[0]} at {sys.executable}")
 
 
 def _app(session: Session) -> Iterator[Check]:
-    if session.app_name is None and (session.database is not None or session.named_app() is None):
-        if session.database is None:
-            hint = str(no_app()).removeprefix("no app. ")
-            yield warning("app", "none is named: enough to look and to operate, not to enqueue or work", hint)
+    if session.named_app() is None:
+        hint = str(no_app()).removeprefix("no app. ")
+        yield warning("app", "none is named: enough to look and to operate, not to enqueue or work", hint)
         return
     app = session.app
     drafts = app.registry.all()

@@ -18,13 +18,14 @@ import typer
 
 import tasker
 from tasker.cli.finding import ImportFailed
+from tasker.cli.session import Session
 from tasker.errors import InvalidContext, TaskerError
 
 REFUSED, USAGE, INTERRUPTED = 1, 2, 130
 """Exit statuses; the last as shells give it for SIGINT."""
 
 
-def told(error: BaseException, *, as_json: bool, verbose: bool) -> int:
+def told(error: BaseException, session: Session) -> int:
     """Say what went wrong on standard error; give the exit status."""
     if isinstance(error, KeyboardInterrupt | typer.Abort):
         return INTERRUPTED
@@ -33,13 +34,13 @@ def told(error: BaseException, *, as_json: bool, verbose: bool) -> int:
     if isinstance(error, typer.Exit):
         return error.exit_code
     if hasattr(error, "format_message"):  # Typer's own: a word that is not understood
-        return _usage(error, as_json)
+        return _usage(error, session.json)
     if isinstance(error, ImportFailed):
-        return _import_failed(error, as_json)
+        return _import_failed(error, session.json)
     if isinstance(error, TaskerError):
-        if verbose:
+        if session.verbose:
             traceback.print_exception(error)
-        _say(str(error), type(error).__name__, as_json, problems=_problems(error))
+        _say(session.here(str(error)), type(error).__name__, session.json, problems=_problems(error))
         return REFUSED
     traceback.print_exception(error)
     return REFUSED

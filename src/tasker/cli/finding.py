@@ -69,9 +69,8 @@ def _import(module: str, asked: str) -> ModuleType:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name is not None and (module == error.name or module.startswith(f"{error.name}.")):
-            raise ConfigError(
-                f"--app {asked}: there is no module {error.name!r} in {here}.{_suggestion(module)}"
-            ) from None
+            where = f"there is no module {error.name!r} in {here}"
+            raise ConfigError(f"--app {asked}: {where}.{_suggestion(module)}") from None
         raise ImportFailed(asked) from error
     except TaskerError:
         raise

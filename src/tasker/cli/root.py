@@ -70,18 +70,21 @@ for module in (template, systems, workers, db, events, doctor):
 
 def run(argv: list[str]) -> int:
     """Run one command; give the exit status."""
+    session = Session()
+    session.json, session.verbose = "--json" in argv, _verbose(argv)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a symbol that the terminal does not know is no reason to fail
     try:
-        status = typer.main.get_command(app).main(args=argv, prog_name="tasker", standalone_mode=False)
+        status = typer.main.get_command(app).main(args=argv, prog_name="tasker", standalone_mode=False, obj=session)
         sys.stdout.flush()
     except SystemExit as ended:  # Typer and Rich leave so when nobody reads any more
         return ended.code if isinstance(ended.code, int) else 1
     except (Exception, KeyboardInterrupt) as error:
-        return told(error, as_json="--json" in argv, verbose=_verbose(argv))
+        return told(error, session)
     return status if isinstance(status, int) else 0
 
 
-def _verbose(argv: list[str]) -> bool:
-    return any(one == "--verbose" or (one.startswith("-v") and set(one[1:]) == {"v"}) for one in argv)
+def _verbose(argv: list[str]) -> int:
+    """How often `-v` was said: what goes wrong before the line is understood is told accordingly, too."""
+    return sum(1 if one == "--verbose" else len(one) - 1 for one in argv if one in ("--verbose", "-v", "-vv"))

@@ -6,6 +6,7 @@ An app is loaded where one is named; `--database` alone needs no code. What only
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
     from tasker.app.tasker import Tasker
     from tasker.config import Settings
 
+
+_COMMAND = re.compile(
+    r"tasker (?:task|systems) [\w-]+ [\w.:-]*\w(?: \w[\w.-]*)?(?= |$|[.\n])"
+    r"|tasker worker --app [\w.:]*\w|tasker db upgrade(?: --app [\w.:]*\w)?"
+)
+"""Commands that texts suggest."""
 
 _logger = logging.getLogger("tasker")
 
@@ -66,6 +73,13 @@ class Session:
             said += f" --database {self.database}"
         return said
 
+    def here(self, text: str) -> str:
+        """A text whose commands have the options that this one was called with."""
+        if not self.flags:
+            return text
+        rest = self.flags.replace(f" --app {self.app_name}", "")
+        return _COMMAND.sub(lambda found: found[0] + (rest if "--app" in found[0] else self.flags), text)
+
     def named_app(self) -> str | None:
         """The app that is named: on the line, in the environment, or in pyproject.toml."""
         from tasker import config
@@ -86,13 +100,14 @@ class Session:
             name = self.named_app()
             if name is None:
                 raise no_app()
-            found = find_app(name)
             said = {"database_url": self.database, "app": self.app_name}
-            changed = {key: value for key, value in said.items() if value}
-            if changed:
-                self._bound.enter_context(found.bound(**changed))
-            self._tasker = found
+            self._tasker = self._bind(find_app(name), {key: value for key, value in said.items() if value})
         return self._tasker
+
+    def _bind(self, tasker: Tasker, said: dict[str, str]) -> Tasker:
+        """Use it with what was said on the line, until the session is over: then its connections are closed."""
+        self._bound.enter_context(tasker.bound(**said))
+        return tasker
 
     @property
     def tasker(self) -> Tasker:
@@ -102,7 +117,7 @@ class Session:
                 return self.app
             from tasker.app.tasker import Tasker
 
-            self._tasker = Tasker(self.database)
+            self._tasker = self._bind(Tasker(self.database), {})
         return self._tasker
 
     @property

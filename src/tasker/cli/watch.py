@@ -17,7 +17,7 @@ from tasker.cli.session import Session
 from tasker.cli.task import masked
 from tasker.cli.view import View, ended_words, look, message_of, step_words
 from tasker.cli.which import TaskArgument, find_task
-from tasker.cli.why import here, reasons_as_json
+from tasker.cli.why import reasons_as_json
 from tasker.cli.words import clock, ending, symbol
 from tasker.states import StepState, TaskState
 
@@ -89,7 +89,7 @@ def _lines(session: Session, task_id: str) -> View:
     screen, told = session.screen, Told()
     for view in looks(session.tasker, task_id):
         for line in told.news(view):
-            screen.say(f"{clock(view.now)}  {here(session, line)}")
+            screen.say(f"{clock(view.now)}  {session.here(line)}")
         screen.out.file.flush()
     return view
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,8 +21,6 @@ from tasker.states import STEP_FINAL, StepState, TaskState
 if TYPE_CHECKING:
     from tasker.app.step import Step
     from tasker.engine.why import Reason
-
-_COMMAND = re.compile(r"tasker (?:task|systems) [\w-]+ [\w.:-]*\w|tasker worker --app [\w.:]*\w")
 
 
 def add_to(tasks: typer.Typer) -> None:
@@ -73,7 +70,7 @@ def say_reason(session: Session, view: View, reason: Reason) -> None:
     from tasker.cli.screen import plain
 
     screen, margin = session.screen, " " * (max(LABEL, len(reason.step or "") + 2) + GAP)
-    text, _, instead = here(session, reason.text).partition("   (")  # what one may write in code comes last
+    text, _, instead = session.here(reason.text).partition("   (")  # what one may write in code comes last
     text, _, line = text.partition(":  tasker ")
     screen.say(labelled(reason.step or "task", text))
     if reason.code not in ("running", "retry_due") and reason.until is not None and reason.until > view.now:
@@ -85,17 +82,6 @@ def say_reason(session: Session, view: View, reason: Reason) -> None:
     advice = _advice(view, reason)
     if advice:
         screen.say(plain(f"{margin}{advice[0]}:  {advice[1]}{session.flags}", "dim"))
-
-
-def here(session: Session, text: str) -> str:
-    """Commands that a text suggests, with the options that this one was called with."""
-
-    def completed(found: re.Match[str]) -> str:
-        return found[0] + (
-            session.flags.replace(f" --app {session.app_name}", "") if "--app" in found[0] else session.flags
-        )
-
-    return _COMMAND.sub(completed, text) if session.flags else text
 
 
 def _advice(view: View, reason: Reason) -> tuple[str, str] | None:

@@ -34,6 +34,8 @@ def drain(heart: Heart, grace: float) -> None:
     if heart.wire is None:
         return
     heart.draining = True
+    if heart.runs:
+        _say_so(heart)
     heart.touched.update(heart.runs)
     deadline = heart.clock.monotonic() + grace
     heart.give_up_at = deadline + END_WITHIN
@@ -50,6 +52,17 @@ def drain(heart: Heart, grace: float) -> None:
         _log.warning("could not sign off, a neighbour will take over what is left: %s", error)
     if heart.wire is not None:
         heart.wire.close()
+
+
+def _say_so(heart: Heart) -> None:
+    """Others must not count on a worker that claims nothing any more."""
+    assert heart.wire is not None
+    try:
+        with Turn(heart.wire) as turn:
+            turn.send(workers.CHANGE_STATE, {"id": heart.me, "state": "draining"})
+            turn.commit()
+    except StoreError as error:
+        heart.lost(error)
 
 
 def _run_until(heart: Heart, deadline: float, *, threads: bool = True) -> None:

@@ -184,7 +184,7 @@ def _held(situation: Situation) -> list[Reason]:
 def _service(situation: Situation, *, only_missing: bool) -> list[Reason]:
     """Whether a live worker serves its queue and template, and has room."""
     run, app = situation.run, situation.app or "module:attribute"
-    live = [w for w in situation.workers if not _silent(situation, w)]
+    live = [w for w in situation.workers if w.state != "draining" and not _silent(situation, w)]
     here = [w for w in live if run.queue in w.queues]
     if not here:
         words = f"no live worker serves queue {run.queue!r}."

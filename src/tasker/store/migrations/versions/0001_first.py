@@ -149,6 +149,14 @@ def upgrade() -> None:
         sqlite_where=sa.text("crashes > 0"),
     )
     op.create_index(
+        "tasker_tasks_due",
+        "tasker_tasks",
+        ["queue", "template", sa.text("priority DESC"), "wake_at"],
+        unique=False,
+        postgresql_where=sa.text("owner IS NULL AND wake_at IS NOT NULL"),
+        sqlite_where=sa.text("owner IS NULL AND wake_at IS NOT NULL"),
+    )
+    op.create_index(
         "tasker_tasks_error",
         "tasker_tasks",
         ["id"],

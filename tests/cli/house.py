@@ -1,0 +1,118 @@
+"""House: a project with an app, and the command line called in it; what the tests of the command line stand on."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasker import Task, Tasker
+from tasker.cli import main
+from tasker.testing import run_until_idle
+
+SOURCE = Path(__file__).with_name("shop_project.py")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command gave back."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+class Cli:
+    """Calls the command line in this process."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+        self._capsys, self._monkeypatch = capsys, monkeypatch
+
+    def __call__(self, *words: str, stdin: str = "") -> Answer:
+        self._monkeypatch.setattr("sys.stdin", io.StringIO(stdin))
+        self._capsys.readouterr()
+        status = main(words)
+        return Answer(status, *self._capsys.readouterr())
+
+    def json(self, *words: str) -> Any:
+        """What a command that succeeds says to programs."""
+        answer = self(*words, "--json")
+        assert answer.status == 0, answer
+        return answer.json
+
+
+class Project:
+    """A folder with `shop/tasks.py` in it, which is the working directory."""
+
+    def __init__(self, folder: Path, database: str) -> None:
+        self.folder, self.database = folder, database
+        self._started: list[subprocess.Popen[str]] = []
+        package = folder / "shop"
+        package.mkdir()
+        (package / "__init__.py").touch()
+        shutil.copyfile(SOURCE, package / "tasks.py")
+
+    @property
+    def tasks(self) -> Any:
+        """The module `shop.tasks`."""
+        return importlib.import_module("shop.tasks")
+
+    @property
+    def app(self) -> Tasker:
+        app: Tasker = self.tasks.app
+        return app
+
+    def write(self, path: str, text: str) -> Path:
+        file = self.folder / path
+        file.write_text(text)
+        return file
+
+    def order(self, trouble: str = "", **options: Any) -> Task:
+        """A new task that was not run yet."""
+        task: Task = self.tasks.fulfil.enqueue({"order_id": 17, "trouble": trouble}, **options)
+        return task
+
+    def ran(self, trouble: str = "", **options: Any) -> Task:
+        """A task that was run as far as it goes."""
+        task = self.order(trouble, **options)
+        run_until_idle(self.app)
+        return task.refresh()
+
+    def start(self, *words: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+        """Start the command line as a process of its own."""
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tasker", *words],
+            cwd=self.folder,
+            env={**os.environ, **(env or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._started.append(process)
+        return process
+
+    def close(self) -> None:
+        for process in self._started:
+            if process.poll() is None:
+                process.send_signal(signal.SIGKILL)
+            process.communicate()
+        if "shop.tasks" in sys.modules:
+            self.app.stop(0)
+            with self.app.bound():
+                pass  # its connections are closed
