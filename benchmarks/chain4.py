@@ -54,8 +54,10 @@ def measure(url: str, tasks: int, concurrency: int, asynchronous: bool) -> None:
         cpu = time.process_time() - cpu
     assert app.store.ask(COMPLETE)[0][0] == 4 * len(made), "a step has no results"
     kind = "async def" if asynchronous else "def"
-    print(f"{app.store.dialect:10} {kind:9} {4 * tasks / wall:8,.0f} steps/s  {cpu / (4 * tasks) * 1e6:4.0f} µs CPU per step"
-          f"  enqueued {enqueued:,.0f} tasks/s")
+    print(
+        f"{app.store.dialect:10} {kind:9} {4 * tasks / wall:8,.0f} steps/s  {cpu / (4 * tasks) * 1e6:4.0f} µs CPU per step"
+        f"  enqueued {enqueued:,.0f} tasks/s"
+    )
     app.store.close()
 
 

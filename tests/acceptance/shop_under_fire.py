@@ -6,7 +6,9 @@ import os
 
 from tasker import StepContext, Tasker
 
-app = Tasker(os.environ["FIRE_DATABASE"], concurrency=8, crash_limit=1_000, heartbeat_seconds=0.5, worker_timeout_seconds=3)
+app = Tasker(
+    os.environ["FIRE_DATABASE"], concurrency=8, crash_limit=1_000, heartbeat_seconds=0.5, worker_timeout_seconds=3
+)
 fire = app.template("fire", namespace="test", result="last")
 
 

@@ -34,9 +34,7 @@ def unfinished(app: Tasker) -> int:
 
 
 @pytest.mark.timeout(300)
-def test_kills_under_load_lose_nothing(
-    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_kills_under_load_lose_nothing(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two workers, one of them killed again and again at random moments: every task completes, each step settles once."""
     ledger = tmp_path / "ledger"
     ledger.touch()

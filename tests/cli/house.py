@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import io
 import json
 import os
+import pty
+import select
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,12 +59,47 @@ class Cli:
         return answer.json
 
 
+class Terminal:
+    """The command line on a terminal of its own."""
+
+    def __init__(self, folder: Path, words: Sequence[str]) -> None:
+        self._ours, theirs = pty.openpty()
+        command = [sys.executable, "-m", "tasker", *words]
+        self.process = subprocess.Popen(command, cwd=folder, stdin=theirs, stdout=theirs, stderr=theirs)
+        os.close(theirs)
+        self.text = ""
+
+    def shows(self, words: str) -> bool:
+        """Whether these words have been on the screen."""
+        self._read()
+        return words in self.text
+
+    def type(self, words: str) -> None:
+        os.write(self._ours, f"{words}\n".encode())
+
+    def ended(self) -> bool:
+        self._read()
+        return self.process.poll() is not None
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        os.close(self._ours)
+
+    def _read(self) -> None:
+        if select.select([self._ours], [], [], 0.01)[0]:
+            with contextlib.suppress(OSError):  # the other end is closed
+                self.text += os.read(self._ours, 65_536).decode(errors="replace")
+
+
 class Project:
     """A folder with `shop/tasks.py` in it, which is the working directory."""
 
     def __init__(self, folder: Path, database: str) -> None:
         self.folder, self.database = folder, database
         self._started: list[subprocess.Popen[str]] = []
+        self._terminals: list[Terminal] = []
         package = folder / "shop"
         package.mkdir()
         (package / "__init__.py").touch()
@@ -107,7 +145,14 @@ class Project:
         self._started.append(process)
         return process
 
+    def terminal(self, *words: str) -> Terminal:
+        """Start the command line on a terminal."""
+        self._terminals.append(Terminal(self.folder, words))
+        return self._terminals[-1]
+
     def close(self) -> None:
+        for terminal in self._terminals:
+            terminal.close()
         for process in self._started:
             if process.poll() is None:
                 process.send_signal(signal.SIGKILL)

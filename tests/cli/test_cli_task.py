@@ -5,12 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 
 import pytest
-
 from house import Cli, Project
 
 
 def test_a_list_shows_the_newest_first_with_what_to_look_at(project: Project, cli: Cli) -> None:
-    """`task list` shows a line per task: ending of the id, state by symbol and word, steps, and the step that failed."""
+    """A line per task: the ending of its id, its state by symbol and word, its steps, and the one that failed."""
     done, failed = project.ran(), project.ran("tax", idempotency_key="order-17")
     answer = cli("task", "list")
     rows = answer.out.splitlines()[1:]

@@ -27,9 +27,7 @@ KINDS = ("connection", "session", "driver")
 needs_greenlet = pytest.mark.skipif(
     importlib.util.find_spec("greenlet") is None, reason="SQLAlchemy's async connections need greenlet"
 )
-needs_aiosqlite = pytest.mark.skipif(
-    importlib.util.find_spec("aiosqlite") is None, reason="aiosqlite is not installed"
-)
+needs_aiosqlite = pytest.mark.skipif(importlib.util.find_spec("aiosqlite") is None, reason="aiosqlite is not installed")
 
 
 @dataclass
@@ -208,9 +206,7 @@ def test_tasker_never_ends_the_hosts_transaction(
     host.rollback()
 
 
-def test_a_savepoint_of_the_host_takes_its_task_along(
-    app: Tasker, ship: Template[dict[str, int]], host: Host
-) -> None:
+def test_a_savepoint_of_the_host_takes_its_task_along(app: Tasker, ship: Template[dict[str, int]], host: Host) -> None:
     """What was enqueued within a savepoint that is rolled back never was; the rest commits."""
     host.execute("insert into orders values (1)")
     kept = ship.enqueue({"order": 1}, idempotency_key="kept", connection=host.connection)

@@ -82,7 +82,9 @@ def test_all_kinds_run_in_one_task(an_app: Apps) -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [SystemExit(3), KeyboardInterrupt(), GeneratorExit(), asyncio.CancelledError()], ids=lambda e: type(e).__name__
+    "error",
+    [SystemExit(3), KeyboardInterrupt(), GeneratorExit(), asyncio.CancelledError()],
+    ids=lambda e: type(e).__name__,
 )
 def test_no_exception_of_a_handler_ends_the_worker(an_app: Apps, error: BaseException) -> None:
     """Whatever a handler raises, in a thread or in the loop, is a failed attempt that is tried again; slots stay."""

@@ -175,7 +175,9 @@ def _in_no_transaction(driver: Any) -> bool:
 
 def _refuse_async(connection: Any) -> None:
     if "Async" in type(connection).__name__:
-        raise RequestError("connection: of async connections Tasker takes SQLAlchemy's, by  await template.aenqueue(…, connection=…)")
+        raise RequestError(
+            "connection: of async connections Tasker takes SQLAlchemy's, by  await template.aenqueue(…, connection=…)"
+        )
 
 
 def _refuse_unless(store: Store, dialect: str, what: str) -> None:

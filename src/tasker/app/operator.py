@@ -20,6 +20,8 @@ from tasker.upkeep.operate import Asked, answer_of, operate
 if TYPE_CHECKING:
     from tasker.app.tasker import Tasker
 
+BULK = ("retry", "cancel", "pause", "resume")
+"""What may be done to all tasks of a search."""
 PATIENCE = 5.0
 """Seconds to wait for an owner's answer."""
 
@@ -57,6 +59,30 @@ class Operator:
         if asked.state == "refused":
             raise TransitionRefused(asked.answer, wanted=what)
         app.finished([task_id])
+
+    def act_on_all(self, what: str, q: str, reason: str, actor: str, *, dry_run: bool) -> int:
+        """Act on all tasks that match `q`; how many there were. Those that refuse are left as they are."""
+        if what not in BULK:
+            raise RequestError(f"operate: no action {what!r}; it is one of {', '.join(BULK)}")
+        if not q.strip():
+            raise RequestError('operate: q is empty and would match every task; say which, e.g. q="state:error"')
+        check_words(what, reason, actor)
+        count, after = 0, None
+        while True:
+            page = self._app.tasks(q=q, limit=500, after=after)
+            count += sum(1 for task in page if dry_run or self._done(task.id, what, reason, actor))
+            if page.after is None:
+                return count
+            after = page.after
+
+    def _done(self, task_id: str, what: str, reason: str, actor: str) -> bool:
+        try:
+            self.act(task_id, what, {}, reason, actor)
+        except ActionPending:
+            return True  # recorded, and applied as soon as its owner looks
+        except TransitionRefused:
+            return False
+        return True
 
     def _await(self, asked: Asked, task_id: str, what: str) -> Asked:
         limit, pause = time.monotonic() + PATIENCE, 0.005

@@ -15,7 +15,7 @@ from tasker.definition import environment
 from tasker.errors import ConfigError
 
 if TYPE_CHECKING:
-    from tasker.app.tasker import Tasker
+    from tasker.app.app import App
     from tasker.brokers.database import Ringer
     from tasker.worker.worker import Worker
 
@@ -25,7 +25,7 @@ _log = logging.getLogger("tasker.worker")
 class Serving:
     """The workers of one app in this process."""
 
-    def __init__(self, app: Tasker) -> None:
+    def __init__(self, app: App) -> None:
         self._app = app
         self._workers: list[Worker] = []
         self._ringer: Ringer | None = None

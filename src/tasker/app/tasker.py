@@ -4,33 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import os
-import threading
-import weakref
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from os import PathLike
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+from typing import Any, Literal, TypeVar, overload
 
 from tasker import config
-from tasker.app.serving import Serving
+from tasker.app.app import App
 from tasker.app.task import Task, default_actor
 from tasker.app.template import Template
 from tasker.clock import Seconds, seconds
-from tasker.config import Settings
-from tasker.definition.registry import Registry
 from tasker.definition.retry import Retry
 from tasker.definition.template import Draft
 from tasker.errors import NotFound, RequestError
-from tasker.events import CATALOG, Event
-from tasker.events.bus import Bus
-
-if TYPE_CHECKING:
-    from tasker.app.enqueuer import Enqueuer
-    from tasker.app.operator import Operator
-    from tasker.app.reader import Reader
-    from tasker.app.waiting import Waiting
-    from tasker.store.store import Store
+from tasker.events.catalog import named
 
 C = TypeVar("C")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -46,7 +34,7 @@ class Page(list[Task]):
     after: str | None = None
 
 
-class Tasker:
+class Tasker(App):
     """One app. Opens and reads nothing until it is used; thread-safe; no global state.
 
     Args:
@@ -85,7 +73,7 @@ class Tasker:
         **unknown: Any,
     ) -> None:
         config.refuse_unknown_keyword(unknown)
-        self._keywords: dict[str, Any] = {
+        keywords = {
             "database_url": database_url,
             "app": app,
             "env": env,
@@ -100,128 +88,8 @@ class Tasker:
             "max_payload_bytes": max_payload_bytes,
             "redact": redact,
         }
-        self.registry = Registry()
-        self.bus = Bus()
+        super().__init__(keywords)
         self._templates: dict[str, Template[Any]] = {}
-        self._lock = threading.RLock()
-        self._reset()
-        _apps.add(self)
-
-    def _reset(self) -> None:
-        self._settings: Settings | None = None
-        self._store: Store | None = None
-        self._parts: dict[str, Any] = {}
-        self.serving = Serving(self)
-
-    @contextmanager
-    def bound(self, *, clock: Any = None, **keywords: Any) -> Iterator[None]:
-        """Use another database and other settings for the block's life: for tests. Nothing may be running."""
-        before, self._keywords = self._keywords, {**self._keywords, **keywords}
-        self._renew(clock)
-        try:
-            yield
-        finally:
-            self._keywords = before
-            self._renew(None)
-
-    def _renew(self, clock: Any) -> None:
-        self.stop(0)
-        with self._lock:
-            if self._store is not None:
-                self._store.close()
-            self._reset()
-            self._clock = clock
-
-    _clock: Any = None
-    test_hands: Any = None
-    """The hands of the last `run_until_idle`, which count what ran."""
-
-    @property
-    def settings(self) -> Settings:
-        """All settings, read at first use."""
-        if self._settings is None:
-            self._settings = config.read(self._keywords)
-        return self._settings
-
-    @property
-    def store(self) -> Store:
-        """The database, opened and checked at first use.
-
-        Raises:
-            StoreUnavailable, SchemaOutOfDate, ConfigError.
-        """
-        if self._store is None:
-            with self._lock:
-                if self._store is None:
-                    self._store = self._open(check=True)
-        return self._store
-
-    def _open(self, *, check: bool) -> Store:
-        from tasker.store import migrate
-        from tasker.store.connect import parse
-        from tasker.store.store import Store
-
-        settings = self.settings
-        store = Store(
-            parse(settings.database_url, settings.base),
-            schema=settings.schema or None,
-            synchronous=settings.sqlite_synchronous,
-            timeout=settings.worker_timeout_seconds,
-            clock=self._clock,
-        )
-        if check:
-            if store.path is not None:
-                migrate.upgrade(store)
-            else:
-                migrate.check(store, settings.app)
-        if self._clock is None:
-            store.measure_clock()
-        return store
-
-    @property
-    def enqueuer(self) -> Enqueuer:
-        from tasker.app.enqueuer import Enqueuer
-
-        part: Enqueuer = self._part("enqueuer", Enqueuer)
-        return part
-
-    @property
-    def reader(self) -> Reader:
-        from tasker.app.reader import Reader
-
-        part: Reader = self._part("reader", Reader)
-        return part
-
-    @property
-    def operator(self) -> Operator:
-        from tasker.app.operator import Operator
-
-        part: Operator = self._part("operator", Operator)
-        return part
-
-    @property
-    def waiting(self) -> Waiting:
-        from tasker.app.waiting import Waiting
-
-        part: Waiting = self._part("waiting", Waiting)
-        return part
-
-    def _part(self, name: str, kind: Callable[[Tasker], Any]) -> Any:
-        part = self._parts.get(name)
-        if part is None:
-            with self._lock:
-                part = self._parts.setdefault(name, kind(self))
-        return part
-
-    def migrate(self) -> None:
-        """Create or upgrade the tables; automatic for SQLite files."""
-        from tasker.store import migrate
-
-        store = self._open(check=False)
-        try:
-            migrate.upgrade(store)
-        finally:
-            store.close()
 
     # templates
 
@@ -390,31 +258,7 @@ class Tasker:
         Args:
             dry_run: only count.
         """
-        from tasker.app.operator import check_words
-        from tasker.errors import ActionPending, TransitionRefused
-
-        if action not in ("retry", "cancel", "pause", "resume"):
-            raise RequestError(f"operate: no action {action!r}; it is one of retry, cancel, pause, resume")
-        if not q.strip():
-            raise RequestError('operate: q is empty and would match every task; say which, e.g. q="state:error"')
-        check_words(action, reason, actor or "")
-        count, after = 0, None
-        while True:
-            page = self.tasks(q=q, limit=500, after=after)
-            for task in page:
-                if dry_run:
-                    count += 1
-                    continue
-                try:
-                    self.operator.act(task.id, action, {}, reason, actor or default_actor())
-                    count += 1
-                except ActionPending:
-                    count += 1
-                except TransitionRefused:
-                    continue
-            if page.after is None:
-                return count
-            after = page.after
+        return self.operator.act_on_all(action, q, reason, actor or default_actor(), dry_run=dry_run)
 
     def hold_system(
         self, name: str, until: datetime | None = None, *, reason: str = "", actor: str | None = None
@@ -439,7 +283,7 @@ class Tasker:
 
         It runs in the process that committed the fact, in a thread of its own, in order per task.
         """
-        kinds = [_event(event) for event in events]
+        kinds = [named(event) for event in events]
         if not kinds:
             raise RequestError('app.on: name at least one event, e.g. @app.on("task.failed")')
 
@@ -481,43 +325,3 @@ class Tasker:
             yield
         finally:
             await asyncio.to_thread(self.stop)
-
-    def ring(self, owner: str | None = None) -> None:
-        """Wake workers: those of this process at once, others by the database."""
-        self.serving.ring(owner)
-
-    def finished(self, ids: Iterable[str]) -> None:
-        """End waits for tasks that were let go."""
-        self.waiting.finished(ids)
-
-    def _forget(self) -> None:
-        """After a fork the child starts clean."""
-        self._lock = threading.RLock()
-        store = self._store
-        self._reset()
-        self.bus.forget()
-        if store is not None:
-            store.forget()
-
-
-def _event(event: Any) -> type[Event]:
-    if isinstance(event, type) and issubclass(event, Event) and event.name:
-        return event
-    if isinstance(event, str) and event in CATALOG:
-        return CATALOG[event]
-    import difflib
-
-    near = difflib.get_close_matches(str(event), CATALOG, 1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    raise RequestError(f"app.on: no event {event!r}.{hint} Events: {', '.join(CATALOG)}")
-
-
-_apps: weakref.WeakSet[Tasker] = weakref.WeakSet()
-
-
-def _forget_all() -> None:
-    for app in list(_apps):
-        app._forget()
-
-
-os.register_at_fork(after_in_child=_forget_all)

@@ -42,13 +42,12 @@ def why(
         session.screen.data(_as_json(session, view, step, reasons))
         return
     session.screen.say(headline(view), "")
+    for reason in reasons:
+        say_reason(session, view, reason)
     if step is not None and not reasons:
         _say_step(session, view, view.task.steps[step])
-    elif view.task.is_final:
+    elif step is None and view.task.is_final:
         _say_end(session, view)
-    else:
-        for reason in reasons:
-            say_reason(session, view, reason)
 
 
 def _as_json(session: Session, view: View, step: str | None, reasons: list[Reason]) -> dict[str, Any]:

@@ -133,10 +133,10 @@ def _unowned(situation: Situation) -> list[Reason]:
     waits = _retries(situation) + _held(situation)
     if waits and (situation.wake_at is None or situation.wake_at > now):
         return waits + _service(situation, only_missing=True)
-    if situation.wake_at is not None and situation.wake_at > now and run.state is TaskState.PENDING:
-        moment = as_datetime(situation.wake_at)
+    if situation.wake_at is not None and situation.wake_at > now:
+        moment, verb = as_datetime(situation.wake_at), "starts" if run.state is TaskState.PENDING else "goes on"
         starts = Reason(
-            "starts_at", f"it starts at {_clock(situation.wake_at)}, in {_ago(situation.wake_at - now)}", None, moment
+            "starts_at", f"it {verb} at {_clock(situation.wake_at)}, in {_ago(situation.wake_at - now)}", None, moment
         )
         return [starts, *_service(situation, only_missing=True)]
     return waits + _service(situation, only_missing=False)

@@ -6,9 +6,12 @@ Moments are Unix seconds.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
+
+from tasker.errors import RequestError
 
 CATALOG: dict[str, type[Event]] = {}
 """Every event by its name."""
@@ -165,3 +168,18 @@ class WorkerStopped(_OfWorker):
 @dataclass(frozen=True, slots=True)
 class WorkerLost(_OfWorker):
     """A worker was found dead: its tasks are due again."""
+
+
+def named(event: Any) -> type[Event]:
+    """Find an event by its name, or by its class.
+
+    Raises:
+        RequestError: there is none, with the nearest spelling.
+    """
+    if isinstance(event, type) and issubclass(event, Event) and event.name:
+        return event
+    if isinstance(event, str) and event in CATALOG:
+        return CATALOG[event]
+    near = difflib.get_close_matches(str(event), CATALOG, 1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise RequestError(f"app.on: no event {event!r}.{hint} Events: {', '.join(CATALOG)}")

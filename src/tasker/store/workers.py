@@ -55,7 +55,8 @@ _FINAL = ", ".join(f"'{state}'" for state in sorted(TASK_FINAL))
 def _freed(now: str) -> str:
     """What a task becomes that loses its owner: due at once; paused and final ones stay what they are."""
     return (
-        f"owner = null, waits_system = null, state = case when state in ('paused', {_FINAL}) then state else 'waiting' end,"
+        "owner = null, waits_system = null,"
+        f" state = case when state in ('paused', {_FINAL}) then state else 'waiting' end,"
         f" wake_at = case when state in ({_FINAL}) then null when state = 'paused' then wake_at else {now} end"
     )
 

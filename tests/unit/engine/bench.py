@@ -155,7 +155,11 @@ class Bench:
     def stored(self) -> list[StoredStep]:
         return [
             StoredStep(
-                **{name: value for name, value in row._asdict().items() if name in StoredStep._fields and name != "results"},
+                **{
+                    name: value
+                    for name, value in row._asdict().items()
+                    if name in StoredStep._fields and name != "results"
+                },
                 large=len(row.results or "") > LARGE,
                 results=row.results,
             )

@@ -100,11 +100,7 @@ BECOMES = {
     "cancelled": ["cancelled", None, None, None, None, None, None, None, "pending"],
     "resolved": [None, None, None, None, None, None, None, None, "pending"],
 }
-CASES = [
-    (task, asked, becomes)
-    for task, row in BECOMES.items()
-    for asked, becomes in zip(ASKED, row, strict=True)
-]
+CASES = [(task, asked, becomes) for task, row in BECOMES.items() for asked, becomes in zip(ASKED, row, strict=True)]
 
 
 @pytest.mark.parametrize(("task", "asked", "becomes"), CASES, ids=[f"{asked} of {task}" for task, asked, _ in CASES])
@@ -328,4 +324,6 @@ def test_cancel_while_it_waits() -> None:
     bench = a_bench()
     run(bench, "fetch", waits(bench.now + 60))
     bench.act("cancel")
-    assert {row.name: row.state for row in bench.rows.values()} == dict.fromkeys(("fetch", "tax", "report"), "cancelled")
+    assert {row.name: row.state for row in bench.rows.values()} == dict.fromkeys(
+        ("fetch", "tax", "report"), "cancelled"
+    )

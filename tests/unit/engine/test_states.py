@@ -37,13 +37,17 @@ def test_every_state_is_reachable(kind: Any, moves: Mapping[Any, frozenset[Any]]
     assert found == set(kind)
 
 
-@pytest.mark.parametrize(("by_engine", "final"), [(TASK_MOVES_BY_ENGINE, TASK_FINAL), (STEP_MOVES_BY_ENGINE, STEP_FINAL)])
+@pytest.mark.parametrize(
+    ("by_engine", "final"), [(TASK_MOVES_BY_ENGINE, TASK_FINAL), (STEP_MOVES_BY_ENGINE, STEP_FINAL)]
+)
 def test_the_engine_never_leaves_a_final_state(by_engine: Mapping[Any, Any], final: Any) -> None:
     """Only a person moves what is final; everything else the engine can bring to an end."""
     assert {state for state, moves in by_engine.items() if not moves} == set(final)
 
 
-@pytest.mark.parametrize(("by_person", "final"), [(TASK_MOVES_BY_PERSON, TASK_FINAL), (STEP_MOVES_BY_PERSON, STEP_FINAL)])
+@pytest.mark.parametrize(
+    ("by_person", "final"), [(TASK_MOVES_BY_PERSON, TASK_FINAL), (STEP_MOVES_BY_PERSON, STEP_FINAL)]
+)
 def test_a_person_can_leave_every_final_state(by_person: Mapping[Any, Any], final: Any) -> None:
     """Rerun, retry, resolve and skip: no final state is a dead end."""
     assert all(by_person[state] for state in final)
