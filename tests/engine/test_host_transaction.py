@@ -152,7 +152,7 @@ def test_until_the_commit_nobody_else_sees_the_task(app: Tasker, ship: Template[
 
 
 def test_a_rollback_leaves_nothing(app: Tasker, ship: Template[dict[str, int]], host: Host) -> None:
-    """Neither task nor identity nor the host's row outlives a rollback; the key is free again, and the template works."""
+    """Neither task nor identity nor the host's row outlives a rollback; the key is free again."""
     host.execute("insert into orders values (1)")
     gone = ship.enqueue({"order": 1}, idempotency_key="order-1", connection=host.connection)
     host.rollback()

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 import workshop
 from crew import Crew
+
 from tasker import Tasker
 
 

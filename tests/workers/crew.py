@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import workshop
+
 from support import until
 from tasker.store.sql import Sql
 

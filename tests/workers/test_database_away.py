@@ -9,8 +9,8 @@ from typing import Any
 
 import psycopg
 import pytest
-
 import workshop
+
 from postgres import Embedded
 from support import until
 from tasker import StepContext, StoreUnavailable, Tasker, Template

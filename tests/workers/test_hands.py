@@ -10,10 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-
 import workshop
+
 from support import raised_by, until
-from tasker import Backoff, Retry, StepContext, TaskFailed, Tasker
+from tasker import Backoff, Retry, StepContext, Tasker, TaskFailed
 
 Apps = Callable[..., Tasker]
 

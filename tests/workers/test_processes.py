@@ -11,7 +11,9 @@ import warnings
 from collections import Counter
 from pathlib import Path
 
+import pytest
 from crew import Crew
+
 from support import until
 from tasker.store.sql import Sql
 
@@ -25,15 +27,18 @@ def test_workers_share_one_database(crew: Crew) -> None:
     assert len(crew.ledger()) == 300
 
 
-def test_a_killed_workers_task_goes_on_at_its_neighbours(crew: Crew) -> None:
-    """kill -9 in the midst of a step: a neighbour on this host starts it anew within a second; no attempt is used."""
-    victim = crew.worker()
+@pytest.mark.parametrize("reaped", [True, False], ids=["gone", "zombie"])
+def test_a_killed_workers_task_goes_on_at_its_neighbours(crew: Crew, reaped: bool) -> None:
+    """kill -9 in the midst of a step: a neighbour on this host starts it anew within a second, long before the
+    worker timeout, also while the dead process is a zombie still; no attempt is used."""
+    victim = crew.worker(worker_timeout_seconds=30)
     task = crew.enqueue("gated")
     until(lambda: crew.runs(task, "hold"))
-    heir = crew.worker()
+    heir = crew.worker(worker_timeout_seconds=30)
     killed = time.monotonic()
     victim.kill()
-    victim.wait()
+    if reaped:
+        victim.wait()
     until(lambda: len(crew.runs(task, "hold")) == 2)
     took = time.monotonic() - killed
     crew.open()
@@ -45,14 +50,14 @@ def test_a_killed_workers_task_goes_on_at_its_neighbours(crew: Crew) -> None:
 
 
 def test_a_task_survives_its_only_worker(crew: Crew) -> None:
-    """A worker that is killed while nobody else runs: the next one to start finishes its task."""
-    victim = crew.worker()
+    """A worker that is killed while nobody else runs: the next one to start finishes its task, soon."""
+    victim = crew.worker(worker_timeout_seconds=30)
     task = crew.enqueue("gated")
     until(lambda: crew.runs(task, "hold"))
     victim.kill()
     victim.wait()
     crew.open()
-    heir = crew.worker()
+    heir = crew.worker(worker_timeout_seconds=30)
     assert task.result(timeout=10) == heir.pid
 
 

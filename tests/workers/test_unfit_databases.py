@@ -7,7 +7,7 @@ import pwd
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -136,7 +136,7 @@ def test_a_newer_schema_is_refused(database_url: str) -> None:
 
 
 def test_an_older_schema_names_the_command(postgresql_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tables of an older Tasker on PostgreSQL are not upgraded by whoever comes first: the message names the command."""
+    """Tables of an older Tasker on PostgreSQL are not upgraded by whoever comes first: the command is named."""
     from tasker.store import migrate
 
     known = {*migrate.known(), "0002_next"}

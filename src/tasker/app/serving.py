@@ -75,7 +75,8 @@ class Serving:
     def start(self) -> None:
         """Start one worker, unless one runs or this process only enqueues."""
         with self._lock:
-            self._workers = [worker for worker in self._workers if worker.alive]
+            for ended in [worker for worker in self._workers if not worker.alive]:
+                self.end(ended, 0)
             if self._workers or self._app.settings.concurrency == 0:
                 return
             worker = self.make()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from tasker.cli.command import command
+from tasker.cli.redact import hidden
 from tasker.cli.session import Session
 from tasker.cli.words import plural
 from tasker.errors import ConfigError
@@ -75,13 +76,6 @@ def _setting(session: Session, settings: Settings, name: str) -> dict[str, Any]:
     if name == "database_url":
         value = hidden(value)
     return {"name": name, "value": list(value) if isinstance(value, tuple) else value, "source": source}
-
-
-def hidden(url: str) -> str:
-    """A database URL without its password."""
-    head, at, tail = url.rpartition("@")
-    scheme, slashes, user = head.partition("://")
-    return f"{scheme}{slashes}{user.partition(':')[0]}:***{at}{tail}" if ":" in user else url
 
 
 def _show(session: Session, checks: list[Check], table: list[dict[str, Any]]) -> None:

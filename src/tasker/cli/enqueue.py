@@ -24,7 +24,7 @@ def add_to(app: typer.Typer) -> None:
 def enqueue(
     session: Session,
     template: Annotated[str, typer.Argument(help="namespace/name, with or without @version.")],
-    context: Annotated[str, typer.Argument(metavar="[JSON|@file|-]", help="What it is given.")] = "{}",
+    context: Annotated[str, typer.Argument(metavar="JSON|@file|-", help="What it is given.")] = "{}",
     wait: Annotated[bool, typer.Option("--wait", help="Wait until it is finished and print its results.")] = False,
     timeout: Annotated[str | None, typer.Option(metavar="DURATION", help="With --wait: at most so long.")] = None,
     key: Annotated[

@@ -20,7 +20,7 @@ def add_to(app: typer.Typer) -> None:
 
 def events(
     session: Session,
-    name: Annotated[str | None, typer.Argument(metavar="[EVENT]", help="One of them, or the first part: step.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="EVENT", help="One of them, or the first part: step.")] = None,
 ) -> None:
     """List the events that a subscriber can ask for: @app.on("task.failed")."""
     from tasker.events import CATALOG

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from typing import Any
@@ -36,3 +37,17 @@ class Mask:
 
 def _plain(key: str) -> str:
     return key.casefold().replace("-", "").replace("_", "")
+
+
+def hidden(url: str) -> str:
+    """A database URL without its password.
+
+    Example:
+        >>> hidden("postgresql://ann:secret@db/shop"), hidden("postgresql://db/shop?user=ann&password=secret")
+        ('postgresql://ann:***@db/shop', 'postgresql://db/shop?user=ann&password=***')
+    """
+    head, at, tail = url.rpartition("@")
+    scheme, slashes, user = head.partition("://")
+    if ":" in user:
+        url = f"{scheme}{slashes}{user.partition(':')[0]}:{MASK}{at}{tail}"
+    return re.sub(r"(?<=[?&]password=)[^&]*", MASK, url)

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import logging
 import re
+import shlex
 import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from tasker.cli.redact import Mask
+from tasker.cli.redact import Mask, hidden
 from tasker.cli.screen import Screen
 from tasker.errors import NotFound
 
@@ -69,8 +70,8 @@ class Session:
     def flags(self) -> str:
         """The options to repeat in a command that is suggested, with a space before them; never a password."""
         said = f" --app {self.app_name}" if self.app_name else ""
-        if self.database and "@" not in self.database:
-            said += f" --database {self.database}"
+        if self.database and hidden(self.database) == self.database:
+            said += f" --database {shlex.quote(self.database)}"
         return said
 
     def here(self, text: str) -> str:

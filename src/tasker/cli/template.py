@@ -309,7 +309,8 @@ def _against_store(app: Tasker, sealed: list[str], warnings: list[str]) -> list[
         whose = next((name for name in sealed if str(error).startswith(name)), sealed[0])
         faults.append((whose, str(error)))
     for name, difference, count in deploy.other_shapes(app):
-        text = f"it is stored with another shape ({difference}) and {plural(count, 'task')} use it"
+        users = f"{plural(count, 'task')} use{'s' if count == 1 else ''} it"
+        text = f"it is stored with another shape ({difference}) and {users}"
         if app.settings.production:
             faults.append((name, f"{text}. Give it a new version, and let it finish the old tasks with serves=[…]"))
         else:

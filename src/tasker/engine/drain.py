@@ -34,11 +34,11 @@ def drain(heart: Heart, grace: float) -> None:
     if heart.wire is None:
         return
     heart.draining = True
+    deadline = heart.clock.monotonic() + grace
+    heart.give_up_at = deadline + END_WITHIN
     if heart.runs:
         _say_so(heart)
     heart.touched.update(heart.runs)
-    deadline = heart.clock.monotonic() + grace
-    heart.give_up_at = deadline + END_WITHIN
     _run_until(heart, deadline)
     for attempt in list(heart.attempts.values()):
         attempt.handing_back = True

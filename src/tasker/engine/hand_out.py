@@ -46,7 +46,7 @@ def _take(heart: Heart, starting: list[Attempt]) -> None:
         entry = heappop(heart.backlog)
         run: TaskRun = entry[3]
         i: int = entry[4]
-        if i not in run.viable or run.state is not TaskState.IN_PROGRESS or heart.runs.get(run.id) is not run:
+        if not _may_start(heart, run, i):
             continue
         system = run.plan.steps[i].policy.system
         if system is not None and mono - heart.held_at > HELD_FRESH:
@@ -65,6 +65,12 @@ def _take(heart: Heart, starting: list[Attempt]) -> None:
         starting.append(attempt)
     for entry in aside:
         heappush(heart.backlog, entry)
+
+
+def _may_start(heart: Heart, run: TaskRun, i: int) -> bool:
+    """Whether a step is still viable, its task ours, going on and not overdue: a claim may come at its deadline."""
+    overdue = run.deadline_at is not None and run.deadline_at <= heart.clock.now()
+    return i in run.viable and run.state is TaskState.IN_PROGRESS and heart.runs.get(run.id) is run and not overdue
 
 
 def _is_held(heart: Heart, system: str) -> bool:
@@ -103,7 +109,7 @@ def mark_suspects(heart: Heart, changes: Changes) -> None:
     """Write a suspect's steps as running before they run: if this process dies, the guilty one is known."""
     while heart.suspects and not heart.draining and len(heart.marked) < heart.free:
         run, i = heart.suspects.pop()
-        if i in run.viable and heart.runs.get(run.id) is run and run.state is TaskState.IN_PROGRESS:
+        if _may_start(heart, run, i):
             attempt = begin(heart, run, i)
             run.write(i, changes)
             heart.marked.append(attempt)

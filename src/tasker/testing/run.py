@@ -91,7 +91,7 @@ class _Run:
     def _skip_wait(self) -> bool:
         """Move the clock to the next moment that something is due; whether there is one."""
         heart, clock = self._worker.heart, self._tasker.store.clock
-        moments = [] if not heart.timers else [heart.timers[0][0]]
+        moments = [at for at, _, run, _ in heart.timers if heart.runs.get(run.id) is run]
         assert heart.wire is not None
         known = [(queue, template) for queue in heart.limits.queues for template in heart.plans.known]
         wake = glance(heart.wire, known)
