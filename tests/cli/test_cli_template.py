@@ -141,3 +141,5 @@ def test_in_production_a_changed_shape_is_a_fault(project: Project, cli: Cli, mo
     assert refused.status == 1
     assert "✗ shop/fulfil_order@1.1.0: it is stored with another shape" in refused.out
     assert "1 task uses it" in refused.out
+    project.app.tasks()[0].cancel(reason="over")
+    assert cli("template", "check").status == 1  # as the worker's start would refuse it

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasker import payload
 from tasker.app.line import OwnLine, line_of, on_commit
-from tasker.app.shelf import StoredTemplate, row_of, store_template
+from tasker.app.shelf import StoredTemplate, read_templates, row_of, store_template, stored_of
 from tasker.app.task import Task
 from tasker.clock import moment, seconds
 from tasker.definition.sealed import Sealed
@@ -151,7 +151,9 @@ class Enqueuer:
     def _row(self, sealed: Sealed) -> StoredTemplate:
         found = self._rows.get(id(sealed))
         if found is None:
-            found = self._rows[id(sealed)] = row_of(sealed)
+            strict = self._app.settings.production
+            found = stored_of(sealed, read_templates(self._app.store)) if strict else row_of(sealed)
+            self._rows[id(sealed)] = found
         return found
 
     def _store_template(self, sealed: Sealed) -> None:

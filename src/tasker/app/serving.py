@@ -52,6 +52,7 @@ class Serving:
             DefinitionError: a template is wrong, or (in production) stored with another shape.
             ConfigError: a `${VAR}` that is not set, or no slot.
         """
+        from tasker.app.deploy import stranded
         from tasker.app.shelf import Shelf
         from tasker.worker.worker import Worker
 
@@ -61,6 +62,8 @@ class Serving:
         _refuse_unset(sealed)
         shelf = Shelf(app.store, sealed)
         shelf.store_own(production=settings.production)
+        for left in stranded(app):
+            _log.warning("nobody will serve %s", left.text)
         worker = Worker(app.store, settings, shelf, app.bus, self.ringer, app.finished, shelf.refresh, hands)
         with self._lock:
             self._workers.append(worker)

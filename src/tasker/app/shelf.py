@@ -66,6 +66,17 @@ def row_of(sealed: Sealed) -> StoredTemplate:
     )
 
 
+def stored_of(sealed: Sealed, stored: Iterable[StoredTemplate]) -> StoredTemplate:
+    """The row to enqueue under in production: where its version is stored with another shape only, that one stands."""
+    own = row_of(sealed)
+    same = [row for row in stored if row.ref == own.ref]
+    if not same or own.id in {row.id for row in same}:
+        return own
+    difference = Shape.from_json(same[-1].shape).difference(sealed.shape)
+    _log.warning("%s is stored with another shape (%s); its tasks get the stored one.", own.ref, difference)
+    return same[-1]
+
+
 def read_templates(store: Store) -> list[StoredTemplate]:
     """All stored templates; few, and read seldom."""
     return [StoredTemplate(*row) for row in store.ask(s.STORED_TEMPLATES)]
@@ -133,13 +144,13 @@ class Shelf:
             if row.ref != sealed.ref or row.fingerprint == sealed.shape.fingerprint:
                 continue
             shape = Shape.from_json(row.shape)
-            difference = sealed.shape.difference(shape)
+            difference = shape.difference(sealed.shape)
             count = read.count_unfinished_of(self._store, row.id)
-            if production and count:
+            if production:
+                users = f" and {count} tasks use it" if count else ""
                 raise DefinitionError(
-                    f"{sealed.ref} is stored with another shape ({difference}) and {count} tasks use it. Give it a new "
-                    f'version, and let it finish the old tasks:  version="{_next(sealed.version)}", '
-                    f'serves=["{sealed.version}"]'
+                    f"{sealed.ref} is stored with another shape ({difference}){users}. Give it a new version, and let "
+                    f'it finish the old tasks:  version="{_next(sealed.version)}", serves=["{sealed.version}"]'
                 )
             _log.warning(
                 "%s has a new shape (%s). %d unfinished tasks keep the old one.", sealed.ref, difference, count

@@ -12,7 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasker.cli.deploy import live_workers
+from tasker.app.deploy import live_workers
 from tasker.cli.finding import ImportFailed, no_app
 from tasker.cli.session import Session, refuse_missing_file
 from tasker.cli.words import ago, clock, plural, size, span

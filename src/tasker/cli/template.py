@@ -258,7 +258,7 @@ def check(
     ] = False,
 ) -> None:
     """Check every template of the app as a worker's start would. Exit status 1 if anything is wrong."""
-    from tasker.cli import deploy
+    from tasker.app import deploy
 
     app, screen = session.app, session.screen
     faults, sealed = _seal_all(app)
@@ -299,8 +299,8 @@ def _seal_all(app: Tasker) -> tuple[list[tuple[str, str]], list[str]]:
 
 def _against_store(app: Tasker, sealed: list[str], warnings: list[str]) -> list[tuple[str, str]]:
     """What does not go together with what is stored: faults, and warnings where that is allowed."""
+    from tasker.app import deploy
     from tasker.app.shelf import Shelf
-    from tasker.cli import deploy
 
     faults = []
     try:
@@ -309,10 +309,10 @@ def _against_store(app: Tasker, sealed: list[str], warnings: list[str]) -> list[
         whose = next((name for name in sealed if str(error).startswith(name)), sealed[0])
         faults.append((whose, str(error)))
     for name, difference, count in deploy.other_shapes(app):
-        users = f"{plural(count, 'task')} use{'s' if count == 1 else ''} it"
-        text = f"it is stored with another shape ({difference}) and {users}"
+        users = f" and {plural(count, 'task')} use{'s' if count == 1 else ''} it" if count else ""
+        text = f"it is stored with another shape ({difference}){users}"
         if app.settings.production:
             faults.append((name, f"{text}. Give it a new version, and let it finish the old tasks with serves=[…]"))
-        else:
+        elif count:
             warnings.append(f"{name}: {text}")
     return faults

@@ -90,7 +90,6 @@ class _JsonLine(logging.Formatter):
 def _introduce(session: Session, app: Tasker) -> None:
     """Say where it works and what it serves."""
     from tasker import __version__
-    from tasker.cli import deploy
 
     drafts = app.registry.all()
     known = ", ".join(f"{draft.ref} ({plural(len(draft.steps), 'step')})" for draft in drafts)
@@ -99,8 +98,6 @@ def _introduce(session: Session, app: Tasker) -> None:
         _log.info("templates: %s", known)
     else:
         _log.warning("this app defines no template: nothing will run")
-    for one in deploy.stranded(app):
-        _log.warning("%s", one.text)
 
 
 def _subscribe(app: Tasker, verbose: int) -> None:

@@ -77,8 +77,9 @@ TASK_OF_KEY = Sql(
 INSERT_MANY = Rows(schema.tasks, NewTask._fields)
 
 STORED_TEMPLATES = Sql(
-    "select id, namespace, name, version, fingerprint, shape::text, policy::text from {templates}",
-    "select id, namespace, name, version, fingerprint, shape, policy from {templates}",
+    "select id, namespace, name, version, fingerprint, shape::text, policy::text from {templates}"
+    " order by created_at, id",
+    "select id, namespace, name, version, fingerprint, shape, policy from {templates} order by created_at, id",
 )
 STORE_TEMPLATE = Sql(
     "insert into {templates} as old (id, namespace, name, version, fingerprint, shape, policy, created_at)"

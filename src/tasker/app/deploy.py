@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tasker.app.shelf import Shelf, StoredTemplate, read_templates
-from tasker.cli.words import plural
 from tasker.definition.shape import Shape
 from tasker.store import read
 
 if TYPE_CHECKING:
-    from tasker.app.tasker import Tasker
+    from tasker.app.app import App
     from tasker.definition.sealed import Sealed
     from tasker.engine.why import Neighbour
 
@@ -28,10 +27,11 @@ class Stranded:
 
     @property
     def text(self) -> str:
-        return f"{plural(self.tasks, 'unfinished task')} of {self.template} in queue {self.queue!r}: {self.reason}"
+        tasks = "1 unfinished task" if self.tasks == 1 else f"{self.tasks} unfinished tasks"
+        return f"{tasks} of {self.template} in queue {self.queue!r}: {self.reason}"
 
 
-def stranded(app: Tasker) -> list[Stranded]:
+def stranded(app: App) -> list[Stranded]:
     """What this code does not serve, and no worker of another app does.
 
     A live worker that knows one of this code's templates runs an older version of it, and is about to be replaced.
@@ -51,7 +51,7 @@ def stranded(app: Tasker) -> list[Stranded]:
     return sorted(found, key=lambda one: (one.template, one.queue))
 
 
-def live_workers(app: Tasker) -> list[Neighbour]:
+def live_workers(app: App) -> list[Neighbour]:
     """Workers that have beaten within the worker timeout."""
     now, timeout = app.store.clock.now(), app.settings.worker_timeout_seconds
     return [w for w in app.reader.workers() if w.state in ("alive", "draining") and now - w.heartbeat_at <= timeout]
@@ -71,7 +71,7 @@ def _reason(row: StoredTemplate, sealed: list[Sealed]) -> str:
     return str(same[-1].can_serve(Shape.from_json(row.shape)))
 
 
-def other_shapes(app: Tasker) -> Iterator[tuple[str, str, int]]:
+def other_shapes(app: App) -> Iterator[tuple[str, str, int]]:
     """(template, difference, unfinished tasks) where the same version is stored with another shape."""
     counts: dict[int, int] = {}
     for template, _, count in read.count_unfinished(app.store):
@@ -80,5 +80,5 @@ def other_shapes(app: Tasker) -> Iterator[tuple[str, str, int]]:
     for draft in app.registry.all():
         sealed = draft.seal()
         for row in stored:
-            if row.ref == sealed.ref and row.fingerprint != sealed.shape.fingerprint and counts.get(row.id):
-                yield sealed.ref, sealed.shape.difference(Shape.from_json(row.shape)), counts[row.id]
+            if row.ref == sealed.ref and row.fingerprint != sealed.shape.fingerprint:
+                yield sealed.ref, Shape.from_json(row.shape).difference(sealed.shape), counts.get(row.id, 0)
