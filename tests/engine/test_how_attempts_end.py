@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import handlers_elsewhere
 import pytest
 
-import handlers_elsewhere
 from support import until
 from tasker import Backoff, PermanentError, Retry, RetryableError, Skip, StepContext, Task, Tasker, TaskFailed, Wait
 from tasker.testing import FakeClock, crash_at, run_until_idle
@@ -226,7 +227,8 @@ def test_retryable_error_says_when(run_step: RunStep, tasker: Tasker, a_template
     """`retry_after` replaces the back-off; the moment is computed once and stored; code and details are kept."""
     template = a_template()
     template.step(
-        raising(RetryableError("busy", retry_after=timedelta(minutes=2), code="busy", details={"q": 7}), times=1), name="work"
+        raising(RetryableError("busy", retry_after=timedelta(minutes=2), code="busy", details={"q": 7}), times=1),
+        name="work",
     )
     task = template.enqueue()
     began = clock.now
@@ -263,7 +265,7 @@ def test_backoff(run_step: RunStep, clock: FakeClock) -> None:
 
     backoff = Backoff(first=10, factor=2, cap=30, jitter=0.1)
     run_step(work, retry=Retry(max_attempts=5, backoff=backoff))
-    pauses = [(b - a).total_seconds() for a, b in zip(starts, starts[1:], strict=False)]
+    pauses = [(b - a).total_seconds() for a, b in itertools.pairwise(starts)]
     assert [9 <= pauses[0] <= 11, 18 <= pauses[1] <= 22, 27 <= pauses[2] <= 33, 27 <= pauses[3] <= 33] == [True] * 4
     assert len(set(pauses)) == 4
 
@@ -398,7 +400,7 @@ def test_a_naive_moment_is_a_failure(run_step: RunStep) -> None:
     """A moment without a zone is nobody's: the attempt fails, saying what to write."""
 
     def work() -> None:
-        raise Wait(datetime(2030, 1, 1))  # noqa: DTZ001
+        raise Wait(datetime(2030, 1, 1))
 
     error = error_of(run_step(work, retry=Retry(max_attempts=1)))
     assert "a naive datetime has no zone; write datetime.now(timezone.utc)" in error["message"]
@@ -415,7 +417,12 @@ def test_inputs_that_do_not_fit(run_step: RunStep) -> None:
         called.append(context)
 
     task = run_step(work, {"order_id": "seventeen"})
-    assert (task.state, error_of(task)["code"], task.steps["work"].attempts, called) == ("error", "invalid_input", 1, [])
+    assert (task.state, error_of(task)["code"], task.steps["work"].attempts, called) == (
+        "error",
+        "invalid_input",
+        1,
+        [],
+    )
     assert "step 'work': parameter 'context' (the context) does not fit dict[str, int]" in error_of(task)["message"]
 
 
@@ -461,7 +468,9 @@ def test_a_timeout_is_retried(live: Tasker, how: str) -> None:
 
     retry = Retry(max_attempts=2, backoff=Backoff.of([0]))
     if how == "process":
-        template.step(handlers_elsewhere.sleep_long, name="work", timeout=0.5, run_in="process", retry=Retry(max_attempts=1))
+        template.step(
+            handlers_elsewhere.sleep_long, name="work", timeout=0.5, run_in="process", retry=Retry(max_attempts=1)
+        )
     else:
         template.step(work if how == "def" else awork, name="work", timeout=0.1, retry=retry)
     with live.worker():

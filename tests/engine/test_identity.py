@@ -171,7 +171,9 @@ def test_enqueue_many_is_all_or_none(a_template: Make, tasker: Tasker) -> None:
     with pytest.raises(RequestError):
         template.enqueue_many([Order(order_id=1), {"order_id": "x"}])  # type: ignore[list-item]
     with pytest.raises(RequestError, match="it must be text of 1 to 500"):
-        template.enqueue_many([Order(order_id=1), Order(order_id=2)], idempotency_key=lambda o: "k" if o.order_id == 1 else "")
+        template.enqueue_many(
+            [Order(order_id=1), Order(order_id=2)], idempotency_key=lambda o: "k" if o.order_id == 1 else ""
+        )
     with pytest.raises(RequestError, match="a function of the context"):
         template.enqueue_many([Order(order_id=1)], idempotency_key="k")  # type: ignore[arg-type]
     assert tasker.tasks() == []

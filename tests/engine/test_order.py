@@ -32,9 +32,7 @@ def noted(order: list[str]) -> Callable[..., Any]:
     return work
 
 
-def test_the_order_of_viable_steps(
-    run: Run, a_template: Make, tasker: Tasker, order: list[str], noted: Any
-) -> None:
+def test_the_order_of_viable_steps(run: Run, a_template: Make, tasker: Tasker, order: list[str], noted: Any) -> None:
     """With one slot: the step's priority first, then the longest remaining path, then definition order."""
     template = a_template()
     for name in ("plain", "short", "long"):
@@ -87,7 +85,7 @@ def test_a_task_for_later(tasker: Tasker, a_template: Make, clock: FakeClock, no
     task = a_template(noted).enqueue(**said)
     run_until_idle(tasker, until=moment - timedelta(seconds=1))
     assert task.refresh().state == "pending"
-    assert [(reason.code, reason.until) for reason in task.why()][0] == ("starts_at", moment)
+    assert next((reason.code, reason.until) for reason in task.why()) == ("starts_at", moment)
     run_until_idle(tasker)
     assert task.refresh().started_at == moment
 
@@ -96,7 +94,7 @@ def test_a_later_start_that_makes_no_sense_is_refused(a_template: Make, noted: A
     """Naive moments, negative delays, both at once: refused, with what to write."""
     template = a_template(noted)
     with pytest.raises(RequestError, match="run_at: a naive datetime has no zone"):
-        template.enqueue(run_at=datetime(2030, 1, 1))  # noqa: DTZ001
+        template.enqueue(run_at=datetime(2030, 1, 1))
     with pytest.raises(RequestError, match="run_at and delay say the same twice"):
         template.enqueue(run_at=clock.now, delay=3)
     with pytest.raises(RequestError, match="delay=-1: it must be a number of seconds"):
@@ -189,7 +187,9 @@ def test_on_failure_stop(run: Run, a_template: Make, noted: Any, order: list[str
     assert task.steps["waits"].due_at is None
 
 
-def test_a_stopped_task_can_be_retried(run: Run, a_template: Make, tasker: Tasker, noted: Any, order: list[str]) -> None:
+def test_a_stopped_task_can_be_retried(
+    run: Run, a_template: Make, tasker: Tasker, noted: Any, order: list[str]
+) -> None:
     """A person's retry opens what was stopped along with it, and the task comes to its end."""
     broken_times = [PermanentError("no")]
     template = a_template(on_failure="stop")

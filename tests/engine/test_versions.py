@@ -24,7 +24,7 @@ def deploys(emptied_url: str, clock: FakeClock) -> Iterator[Callable[..., Any]]:
         with app.bound(clock=StoreClock(clock)):
             yield app
 
-    yield deploy
+    return deploy
 
 
 def fetch() -> int:
@@ -93,7 +93,9 @@ def test_serves_is_refused_where_an_input_is_missing(deploys: Any) -> None:
     with deploys() as new:
         template = fulfil(new, fetch, double, version="1.1.0", serves=["1.0.0"])
         template.step(greedy, name="sum")
-        with pytest.raises(DefinitionError, match="step 'sum': its handler wants 'double', which that shape does not give"):
+        with pytest.raises(
+            DefinitionError, match="step 'sum': its handler wants 'double', which that shape does not give"
+        ):
             run_until_idle(new)
 
 

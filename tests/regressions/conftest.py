@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-
 from lone import Lone
+
 from tasker import Tasker
 
 
@@ -17,7 +17,9 @@ def an_app(database_url: str) -> Iterator[Callable[..., Tasker]]:
     apps: list[Tasker] = []
 
     def make(**settings: Any) -> Tasker:
-        apps.append(Tasker(database_url, **{"env": "test", "sqlite_synchronous": "normal", "concurrency": 4, **settings}))
+        apps.append(
+            Tasker(database_url, **{"env": "test", "sqlite_synchronous": "normal", "concurrency": 4, **settings})
+        )
         return apps[-1]
 
     yield make

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lone import Lone
+
 from tasker import Retry, Tasker
 
 Workers = Callable[..., Lone]

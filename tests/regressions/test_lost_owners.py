@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-
 from lone import Lone, row
+
 from support import until
 from tasker import Tasker, Template
 from tasker.errors import StoreUnavailable

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import lone
+
 from support import until
 from tasker import Retry, RetryableError, Tasker, Wait
 
@@ -53,7 +54,7 @@ def test_an_unreadable_exception_is_a_failed_attempt(an_app: Callable[..., Taske
         ended = {task.template.partition("/")[2].partition("@")[0]: task.wait(10) for task in tasks}
         assert fine.enqueue().result(timeout=10) == {"one": 1}
     codes = {name: [step.error["code"] for step in task.steps.values()] for name, task in ended.items()}
-    assert codes == dict.fromkeys(UNREADABLE, ["exception", "exception"])
+    assert codes == {key: ["exception", "exception"] for key in UNREADABLE}
 
 
 def test_an_async_attempt_that_is_cancelled_before_it_began_frees_its_slot(app: Tasker) -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
-
 from lone import WORKER, Lone, row
+
 from support import until
 from tasker import Tasker
 from tasker.store import workers as w

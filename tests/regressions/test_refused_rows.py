@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 
 from lone import Lone
+
 from support import until
 from tasker import StepContext, Tasker, Wait
 from tasker.events import StepCompleted, TaskCompleted

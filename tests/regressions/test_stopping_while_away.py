@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-
 from lone import WORKER, Lone, take_away
+
 from support import raised_by, until
 from tasker import Tasker
 from tasker.engine import drain as drain_module

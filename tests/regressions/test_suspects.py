@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from lone import row, suspect
+
 from support import until
 from tasker import Task, Tasker, Template
 

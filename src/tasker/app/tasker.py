@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from os import PathLike
-from typing import Any, Literal, TypeVar, overload
+from typing import Any, Literal, Never, TypeVar, overload
 
 from tasker import config
 from tasker.app.app import App
@@ -70,7 +70,7 @@ class Tasker(App):
         grace_seconds: Seconds | None = None,
         max_payload_bytes: int | None = None,
         redact: Sequence[str] | None = None,
-        **unknown: Any,
+        **unknown: Never,
     ) -> None:
         config.refuse_unknown_keyword(unknown)
         keywords = {

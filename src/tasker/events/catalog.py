@@ -7,11 +7,13 @@ Moments are Unix seconds.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from tasker.errors import RequestError
+
+E = TypeVar("E", bound="Event")
 
 CATALOG: dict[str, type[Event]] = {}
 """Every event by its name."""
@@ -41,8 +43,8 @@ class _OfWorker(Event):
     worker: str
 
 
-def _event(name: str) -> Any:
-    def listed(kind: type[Event]) -> type[Event]:
+def _event(name: str) -> Callable[[type[E]], type[E]]:
+    def listed(kind: type[E]) -> type[E]:
         kind.name = name
         CATALOG[name] = kind
         return kind

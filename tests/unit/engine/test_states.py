@@ -68,7 +68,7 @@ def test_what_satisfies_a_child() -> None:
     """Complete, skipped and resolved parents let their children start; failed and cancelled ones do not."""
     s = StepState
     assert {s.COMPLETE, s.SKIPPED, s.RESOLVED_MANUALLY} == STEP_SATISFIED
-    assert STEP_FINAL - STEP_SATISFIED == {s.ERROR, s.CANCELLED}
+    assert {s.ERROR, s.CANCELLED} == STEP_FINAL - STEP_SATISFIED
 
 
 @BOTH
