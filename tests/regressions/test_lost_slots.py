@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import lone
@@ -27,6 +28,8 @@ UNREADABLE: dict[str, Callable[[], BaseException]] = {
     "wait_text": lambda: Wait("soon"),  # type: ignore[arg-type]
     "wait_nan": lambda: Wait(float("nan")),
     "wait_inf": lambda: Wait(float("inf")),
+    "wait_beyond_the_calendar": lambda: Wait(timedelta.max),
+    "wait_beyond_time": lambda: Wait(1e300),
 }
 
 

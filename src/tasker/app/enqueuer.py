@@ -12,7 +12,7 @@ from tasker import payload
 from tasker.app.line import OwnLine, line_of, on_commit
 from tasker.app.shelf import StoredTemplate, read_templates, row_of, store_template, stored_of
 from tasker.app.task import Task
-from tasker.clock import moment, seconds
+from tasker.clock import as_datetime, moment, seconds
 from tasker.definition.sealed import Sealed
 from tasker.definition.template import Draft
 from tasker.engine.enqueue import Line, enqueue, enqueue_many
@@ -234,7 +234,8 @@ def _starts(options: Mapping[str, Any], now: float) -> float:
         return now
     try:
         pause = seconds(delay)
-    except (TypeError, ValueError):
+        as_datetime(now + pause)
+    except (TypeError, ValueError, OverflowError):
         pause = math.nan
     if isinstance(delay, bool) or not 0 <= pause < math.inf:
         raise RequestError(f"enqueue: delay={delay!r}: it must be a number of seconds or a timedelta, not negative")

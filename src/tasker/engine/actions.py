@@ -264,21 +264,19 @@ def _step_allowed(state: StepState) -> tuple[str, ...]:
     return ("resolve", "skip", "rerun") if state is _S.CANCELLED else ("resolve", "skip")
 
 
-def _task_allowed(state: TaskState) -> tuple[str, ...]:
+def _task_allowed(run: TaskRun) -> tuple[str, ...]:
     """What a person may do to a task as a whole, by its state."""
-    if state is _T.ERROR:
+    if run.state is _T.ERROR:
         return ("retry", "resolve", "skip", "rerun")
-    if state in TASK_FINAL:
+    if run.state in TASK_FINAL:
         return ("rerun",)
-    return (
-        ("resume", "cancel", "resolve", "skip")
-        if state is _T.PAUSED
-        else ("pause", "cancel", "retry", "resolve", "skip")
-    )
+    first = ("resume", "cancel") if run.state is _T.PAUSED else ("pause", "cancel")
+    waits = any(run.state_of(i) in (_S.ERROR, _S.WAITING_FOR_RETRY) for i in range(len(run.steps)))
+    return (*first, *(("retry",) if waits else ()), "resolve", "skip")
 
 
 def _refused(run: TaskRun, action: str, why: str) -> TransitionRefused:
-    allowed = _task_allowed(run.state)
+    allowed = _task_allowed(run)
     return TransitionRefused(
         f"cannot {action} task …{run.id[-9:]}: {why}. It is {run.state}; from {run.state} one may:"
         f" {', '.join(allowed)}.",

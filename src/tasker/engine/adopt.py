@@ -234,6 +234,7 @@ def split(heart: Heart, changes: Changes, error: Refused) -> None:
         heart.publish(alone.events)
         if answer.gone:
             heart.finished([task_id])
+    heart.hang_up()
     reconcile(heart)
 
 

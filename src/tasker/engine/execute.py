@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Protocol
 
-from tasker.clock import seconds
+from tasker.clock import as_datetime, seconds
 from tasker.definition.environment import fill
 from tasker.definition.signature import InvalidInput, InvalidResult
 from tasker.engine.plan import PlannedStep
@@ -199,6 +199,7 @@ def _raised(error: BaseException, now: float, permanent: tuple[type[BaseExceptio
         return Outcome(Ended.SKIPPED, reason=error.reason)
     if isinstance(error, Wait):
         until = error.until.timestamp() if isinstance(error.until, datetime) else now + seconds(error.until)
+        as_datetime(until)  # one that no calendar has could be stored, but never shown
         return Outcome(Ended.WAIT, until=until, reason=error.reason)
     code, details = getattr(error, "code", ""), getattr(error, "details", None)
     if isinstance(error, InvalidInput):

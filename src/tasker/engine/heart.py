@@ -104,6 +104,7 @@ class Heart:
         self.poll_at, self.poll_gap, self.again_gap = 0.0, claim.POLL_FIRST, claim.AGAIN_FIRST
         self.committed_at = self.clock.monotonic()
         self.count = 0
+        self.turn_at = 0.0
 
     # from other threads
 
@@ -170,7 +171,7 @@ class Heart:
     def _apply(self, now: float) -> Changes:
         """Turn what arrived into changes; pure but for this heart's own memory."""
         changes = Changes(self.me, self.new_id, self.wanted)
-        mono = self.clock.monotonic()
+        mono = self.turn_at = self.clock.monotonic()
         for attempt, outcome in self.arrived:
             self.ended.append(mono)
             if self.attempts.get(attempt.key) is not attempt:
@@ -203,6 +204,7 @@ class Heart:
             self.count += 1
             heappush(self.timers, (run.waiting[i], self.count, run, i))
         self.touched[run.id] = run
+        run.since = self.turn_at
 
     def _expire(self, now: float, mono: float, changes: Changes) -> None:
         """Make due what has come due: waiting steps, deadlines, timeouts."""
@@ -334,7 +336,7 @@ class Heart:
     def lost(self, error: BaseException) -> None:
         """The connection is gone: outcomes stay in memory, and the rows are the truth from now on."""
         _log.warning("the database is away: %s", error)
-        self._close()
+        self.hang_up()
         adopt.reconcile(self)
 
     @property
@@ -342,7 +344,8 @@ class Heart:
         """Whether a stopping worker waits no longer for a database that is away."""
         return self.hurried or (self.give_up_at is not None and self.clock.monotonic() > self.give_up_at)
 
-    def _close(self) -> None:
+    def hang_up(self) -> None:
+        """Close this thread's connection."""
         wire, self.wire = self.wire, None
         if wire is not None:
             try:
@@ -356,7 +359,7 @@ class Heart:
         for attempt in self.attempts.values():
             self.give_up(attempt)
         self.forget()
-        self._close()  # the next turn registers anew
+        self.hang_up()  # the next turn registers anew
 
 
 def _progress(fraction: float, text: str) -> str:

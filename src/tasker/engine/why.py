@@ -328,7 +328,7 @@ def _steps(ready: Sequence[int]) -> str:
 
 def _clock(at: float) -> str:
     """Local time with offset, for people."""
-    return datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M:%S%z")
+    return datetime.fromtimestamp(at).astimezone().isoformat(sep=" ", timespec="seconds")
 
 
 def _ago(span: float) -> str:

@@ -139,6 +139,7 @@ class Worker:
         except BaseException as error:
             self.failed = error
             _log.exception("the heart of worker %s stopped; its tasks go to others", self.heart.me)
+            self.heart.hang_up()
 
     def _turn(self) -> None:
         """One turn; a database that is away, or a fault of ours, must not leave a heart that stands still."""
