@@ -360,3 +360,18 @@ def test_a_repeated_action_finds_its_own_answer(shop: Shop, tasker: Tasker) -> N
         asked = operate(tasker.store, tasker.reader.plan, task.id, "retry", {}, "ann", "again", action_id=action)
         assert (asked.state, asked.answer) == ("applied", "retrying charge")
     assert [what for what, *_ in actions(task)] == ["retry"]
+
+
+def test_what_is_given_by_hand_is_bounded_too(shop: Shop, a_template: Make) -> None:
+    """Results and contexts of people obey `max_payload_bytes` like those of handlers."""
+
+    def broken() -> Any:
+        raise PermanentError("no")
+
+    task = shop.run(a_template(broken).enqueue())
+    for act in (
+        lambda: task.resolve("broken", "x" * 2_000_000, reason="large"),
+        lambda: task.rerun("broken", {"a": "x" * 2_000_000}, reason="large"),
+    ):
+        assert "the limit is 1,048,576 (max_payload_bytes)" in str(raised_by(act, RequestError))
+    assert task.refresh().state == "error"

@@ -183,7 +183,7 @@ def test_a_name_that_is_none(tasker: Tasker, name: Any) -> None:
 def test_a_naive_moment(tasker: Tasker) -> None:
     """`until` is an aware moment."""
     with pytest.raises(RequestError, match="until: a naive datetime has no zone"):
-        tasker.hold_system("bank", until=datetime(2030, 1, 1))  # noqa: DTZ001
+        tasker.hold_system("bank", until=datetime(2030, 1, 1))
 
 
 def test_a_task_parked_for_a_system_can_be_acted_on(tasker: Tasker, taxed: Template[Any]) -> None:

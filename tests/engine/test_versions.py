@@ -171,3 +171,16 @@ def test_a_process_without_the_code_can_read_and_operate(deploys: Any) -> None:
         found.resolve("broken", 7, reason="by hand")
         assert found.steps["broken"].results == 7
         assert [reason.code for reason in found.why()] == ["queue_unserved"]
+
+
+def test_steps_by_function_of_an_older_version(deploys: Any) -> None:
+    """The code of the new version reads the results of tasks that the old one made."""
+    with deploys() as old:
+        task = fulfil(old, fetch, double, version="1.0.0").enqueue()
+    with deploys() as new:
+        fulfil(new, fetch, double, triple, version="1.1.0", serves=["1.0.0"])
+        run_until_idle(new)
+        found = new.task(task.id)
+        assert found.steps[double].results == 2
+        with pytest.raises(KeyError, match="triple"):
+            _ = found.steps[triple]

@@ -60,6 +60,12 @@ def test_an_unreadable_exception_is_a_failed_attempt(an_app: Callable[..., Taske
     assert codes == {key: ["exception", "exception"] for key in UNREADABLE}
 
 
+@pytest.mark.parametrize("until", ["soon", float("nan"), float("inf"), True, None])
+def test_a_wait_without_a_moment_is_refused_where_it_is_written(until: Any) -> None:
+    """`Wait` takes finite seconds, a timedelta or an aware datetime; anything else is refused with what to write."""
+    assert "write seconds" in str(raised_by(lambda: Wait(until), RequestError))
+
+
 def test_an_async_attempt_that_is_cancelled_before_it_began_frees_its_slot(app: Tasker) -> None:
     """Async steps whose timeout passes while another keeps the loop fail with `timeout`, and their slots come back."""
     begun, end = threading.Event(), threading.Event()

@@ -154,7 +154,7 @@ def test_a_backend_that_keeps_a_dead_workers_row_is_ended(pg_app: Tasker) -> Non
     connection = dead.heart.wire._connection  # type: ignore[union-attr]
     connection.execute("select 1 from tasker_workers where id = %s for key share", [dead.me])
     first = rescue(pg_app.store, dead.me, gone=False, timeout=0.0)
-    freed = until(lambda: rescue(pg_app.store, dead.me, gone=False, timeout=0.0))
+    freed = until(lambda: rescue(pg_app.store, dead.me, gone=False, timeout=0.0), within=5)
     assert (first, freed, row(pg_app, task)[1]) == (None, [task.id], None)
     dead.close()
     pg_app.store.close()

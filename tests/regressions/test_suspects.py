@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from lone import row, suspect
+from lone import Lone, row, suspect
 
 from support import until
 from tasker import Task, Tasker, Template
@@ -68,14 +68,25 @@ def test_while_a_suspect_runs_the_others_wait_and_healthy_tasks_run(an_app: Call
 
 
 def test_with_a_crash_limit_of_one_new_tasks_run(an_app: Callable[..., Tasker]) -> None:
-    """`crash_limit=1` forgives no death; a task whose worker never died is no suspect, and runs."""
-    app = an_app(crash_limit=1)
-    tasks = [a_quick(app).enqueue()] * 3
-    with app.worker():
-        until(lambda: complete(*tasks), within=6)
+    """`crash_limit=1` forgives no death; a task whose worker never died is no suspect: it runs, and beside a suspect."""
+    app, end = an_app(crash_limit=1), threading.Event()
+    slow, quick = app.template("slow"), a_quick(app)
+    slow.step(lambda: end.wait(20), name="hold")
+    try:
+        with app.worker():
+            holding = slow.enqueue()
+            until(lambda: row(app, holding)[1])
+            blamed = quick.enqueue(delay=0.3)
+            suspect(app, blamed, crashes=1)
+            healthy = quick.enqueue()
+            until(lambda: complete(blamed, healthy), within=6)
+            end.set()
+            until(lambda: complete(holding), within=6)
+    finally:
+        end.set()
 
 
-def test_a_settled_attempt_clears_the_suspicion(app: Tasker, a_worker: Callable) -> None:
+def test_a_settled_attempt_clears_the_suspicion(app: Tasker, a_worker: Callable[..., Lone]) -> None:
     """Three workers die, each in another step, with progress between: that is no poison, and the task completes."""
     chain = app.template("chain")
     chain.step(lambda: 1, name="a")
@@ -98,7 +109,7 @@ def test_a_settled_attempt_clears_the_suspicion(app: Tasker, a_worker: Callable)
     assert (crashes, row(app, task)[2]) == ([1, 1, 1], 0)
 
 
-def test_a_persons_retry_clears_the_suspicion(an_app: Callable[..., Tasker], a_worker: Callable) -> None:
+def test_a_persons_retry_clears_the_suspicion(an_app: Callable[..., Tasker], a_worker: Callable[..., Lone]) -> None:
     """A task that was stopped as poison has, after a person's retry, as many deaths before it as any new one."""
     app = an_app(crash_limit=2)
     poison = app.template("poison")

@@ -11,6 +11,7 @@ from tasker.app.shelf import StoredTemplate, plan_of, read_templates
 from tasker.app.step import Steps, iso
 from tasker.clock import as_datetime
 from tasker.definition.shape import Shape
+from tasker.definition.template import Draft
 from tasker.engine.plan import Plan
 from tasker.engine.run import TaskRun
 from tasker.engine.why import Neighbour, Reason, Situation, why
@@ -76,9 +77,9 @@ class Reader:
 
     def _steps(self, row: Any, rows: dict[str, Any]) -> Steps:
         def typed(fn: Callable[..., Any]) -> tuple[str, Callable[[str | None], Any]]:
-            name = self.step_name(row.ref, fn)
-            handler = self._app.registry.get(row.ref).seal().handlers[name]
-            return name, handler.decode_results
+            draft = self._draft(row.ref)
+            name = draft.steps_of(fn)[0]
+            return name, draft.seal().handlers[name].decode_results
 
         return Steps(self.shape(row.template), rows, typed)
 
@@ -92,11 +93,22 @@ class Reader:
 
     def step_name(self, ref: str, fn: Callable[..., Any]) -> str:
         """The step of a template that a function is the handler of."""
+        return self._draft(ref).steps_of(fn)[0]
+
+    def _draft(self, ref: str) -> Draft:
+        """The template's code: of that version, else of the newest, which may serve it."""
         try:
-            draft = self._app.registry.get(ref)
+            return self._app.registry.get(ref)
         except NotFound:
-            draft = self._app.registry.get(ref.partition("@")[0])
-        return draft.steps_of(fn)[0]
+            return self._app.registry.get(ref.partition("@")[0])
+
+    def _refuse_large(self, text: str, what: str) -> None:
+        size, limit = len(text.encode()), self._app.settings.max_payload_bytes
+        if size > limit:
+            raise RequestError(
+                f"{what} have {size:,} bytes; the limit is {limit:,} (max_payload_bytes); nothing was changed. Store "
+                "them elsewhere and give a reference"
+            )
 
     def checked_results(self, row: Any, step: str, results: Any) -> str | None:
         """Results given by hand, as JSON text; they must fit the step's return annotation."""
@@ -106,6 +118,7 @@ class Reader:
             text = payload.encode(results)
         except payload.NotJSON as error:
             raise RequestError(f"resolve: the results are not JSON: {error}") from None
+        self._refuse_large(text, "resolve: the results")
         if not step:
             return text
         plan = self.plan(row.template)
@@ -119,6 +132,11 @@ class Reader:
 
     def checked_context(self, row: Any, context: Any) -> str:
         """Another context for a rerun, as JSON text."""
+        text = self._encoded_context(row, context)
+        self._refuse_large(text, "rerun: the values of the context")
+        return text
+
+    def _encoded_context(self, row: Any, context: Any) -> str:
         try:
             return self._app.registry.get(row.ref).seal().encode_context(context)
         except NotFound:

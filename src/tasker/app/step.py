@@ -85,6 +85,8 @@ class Steps(Mapping[str, Step[Any]]):
                 raise KeyError(f"no step {key!r}; steps: {', '.join(self._shape.graph.names)}")
             return _step(key, self._rows.get(key), _plain)
         name, read = self._typed(key)
+        if name not in self._shape.graph.index:
+            raise KeyError(f"no step {name!r} in this task's version; steps: {', '.join(self._shape.graph.names)}")
         return _step(name, self._rows.get(name), read)
 
     def __iter__(self) -> Iterator[str]:

@@ -57,7 +57,8 @@ _MAY_GO = (
 )
 LET_GO = Sql(
     "update {tasks} t set owner = null, state = v.state, wake_at = to_timestamp(v.wake_at),"
-    " waits_system = v.waits_system, finished_at = to_timestamp(v.finished_at), error = cast(v.error as json),"
+    " waits_system = v.waits_system, finished_at = coalesce(t.finished_at, to_timestamp(v.finished_at)),"
+    " error = cast(v.error as json),"
     " crashes = case when v.calm then 0 else t.crashes end"
     " from unnest(cast(:id as uuid[]), cast(:state as text[]), cast(:wake_at as float8[]),"
     " cast(:waits_system as text[]), cast(:finished_at as float8[]), cast(:error as text[]), cast(:calm as boolean[]))"
@@ -65,7 +66,8 @@ LET_GO = Sql(
     f" where t.id = v.id and t.owner = :me and {_MAY_GO.format(t='t.', v='v.').replace('{{', '{').replace('}}', '}')}"
     " returning cast(t.id as text)",
     "update {tasks} set owner = null, state = :state, wake_at = :wake_at, waits_system = :waits_system,"
-    " finished_at = :finished_at, error = :error, crashes = case when :calm then 0 else crashes end"
+    " finished_at = coalesce(finished_at, :finished_at), error = :error,"
+    " crashes = case when :calm then 0 else crashes end"
     f" where id = :id and owner = :me and {_MAY_GO.format(t='', v=':').replace('{{', '{').replace('}}', '}')}"
     " returning id",
 )

@@ -224,3 +224,17 @@ def test_an_unwritten_start_leaves_no_trace() -> None:
     bench.claim()
     assert bench.attempts == {}
     assert bench.begin("a") == 1
+
+
+def test_a_late_outcome_does_not_end_the_next_attempt() -> None:
+    """An outcome counts only for the attempt it belongs to, also while the next one runs."""
+    bench = Bench(a_plan({"a": []}))
+    first = bench.begin("a")
+    bench.end("a", first, failed())
+    bench.now += 10
+    bench.run.due(0, bench.now)
+    second = bench.begin("a")
+    assert bench.end("a", first, complete("1")) == []
+    assert bench.states() == {"a": "in_progress"}
+    bench.end("a", second, complete("2"))
+    assert bench.rows["a"].results == "2"
