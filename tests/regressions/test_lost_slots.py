@@ -8,9 +8,10 @@ from datetime import timedelta
 from typing import Any
 
 import lone
+import pytest
 
-from support import until
-from tasker import Retry, RetryableError, Tasker, Wait
+from support import raised_by, until
+from tasker import RequestError, Retry, RetryableError, Tasker, Wait
 
 ONCE = Retry(max_attempts=1)
 
