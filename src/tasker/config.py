@@ -6,6 +6,7 @@ first use, not at import.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import logging
 import os
@@ -152,7 +153,9 @@ def _pyproject(start: Path) -> tuple[Path | None, Mapping[str, Any]]:
     """The nearest pyproject.toml, and its `[tool.tasker]` table."""
     for folder in (start, *start.parents):
         file = folder / "pyproject.toml"
-        if file.is_file():
+        with contextlib.suppress(PermissionError):  # where this user may not look there is nothing for it
+            if not file.is_file():
+                continue
             try:
                 table = tomllib.loads(file.read_text()).get("tool", {}).get("tasker", {})
             except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -22,7 +22,7 @@ from tasker import (
     Template,
     TransitionRefused,
 )
-from tasker.testing import run_until_idle
+from tasker.testing import FakeClock, run_until_idle
 
 Run = Callable[..., Task]
 Make = Callable[..., Template[Any]]
@@ -302,6 +302,28 @@ def test_an_owner_that_does_not_answer(shop: Shop, tasker: Tasker, monkeypatch: 
     assert rescue(tasker.store, worker.heart.me, gone=True, timeout=0) == [task.id]
     assert shop.run(task).state == "cancelled"
     assert shop.calls == [] or shop.calls == ["fetch:0"]
+    tasker.serving.end(worker)
+
+
+def test_the_end_of_a_cancelled_task_is_when_it_was_cancelled(
+    shop: Shop, tasker: Tasker, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its owner lets it go a turn later; that is not its end."""
+    from tasker.app import operator
+
+    monkeypatch.setattr(operator, "PATIENCE", 0.05)
+    task = shop.template.enqueue(Order(order_id=1))
+    worker = tasker.serving.make()
+    worker.heart.run_once(0)
+    with pytest.raises(ActionPending):
+        task.cancel(reason="duplicate")
+    worker.heart.run_once(0)
+    finished = task.refresh().finished_at
+    assert (task.state, finished) == ("cancelled", clock.now)
+    clock.advance(5)
+    worker.heart.run_once(0)
+    assert task.refresh().finished_at == finished
+    assert tasker.tasks(q=f"worker:{worker.heart.me}") == []
     tasker.serving.end(worker)
 
 

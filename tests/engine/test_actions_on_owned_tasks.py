@@ -99,6 +99,17 @@ def test_pause_and_resume(running: Callable[[], Task]) -> None:
     ]
 
 
+def test_resume_before_what_runs_has_ended(running: Callable[[], Task]) -> None:
+    """Paused and resumed while its steps run, a task goes on as if nothing had been said."""
+    task = running()
+    with at_once():
+        task.pause()
+        task.resume()
+    assert task.state == "in_progress"
+    task.retry("flaky")
+    assert task.wait(10).result(timeout=0) == {"flaky": 2, "last": "last"}
+
+
 def test_retry_makes_a_waiting_step_due(running: Callable[[], Task]) -> None:
     """A retry that was due in an hour runs now, beside the running steps; its attempts are kept."""
     task = running()

@@ -59,6 +59,7 @@ def test_an_unreadable_exception_is_a_failed_attempt(an_app: Callable[..., Taske
         assert fine.enqueue().result(timeout=10) == {"one": 1}
     codes = {name: [step.error["code"] for step in task.steps.values()] for name, task in ended.items()}
     assert codes == {key: ["exception", "exception"] for key in UNREADABLE}
+    assert {step.error["type"] for step in ended["text"].steps.values()} == {"Unreadable"}
 
 
 @pytest.mark.parametrize("until", ["soon", float("nan"), float("inf"), True, None])
