@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from difflib import unified_diff
 from pathlib import Path
 
 import pytest
@@ -25,4 +26,7 @@ def test_reference_is_made_from_the_code(page: str, make: Callable[[], str]) -> 
     file = FOLDER / f"{page}.md"
     if os.environ.get("TASKER_WRITE_REFERENCE"):
         file.write_text(make())
-    assert make().splitlines() == file.read_text().splitlines(), __doc__
+    stale = list(
+        unified_diff(file.read_text().splitlines(), make().splitlines(), file.name, "the code", n=0, lineterm="")
+    )
+    assert not stale, "\n".join([__doc__ or "", *stale[:40]])
