@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -70,6 +71,8 @@ class Store:
                 )
                 if self.schema:
                     self._engine = self._engine.execution_options(schema_translate_map={None: self.schema})
+                # An app that nobody holds any more leaves no connection open.
+                self._finalizer = weakref.finalize(self, self._engine.dispose)
             return self._engine
 
     def wire(self, application: str = "") -> Wire:
@@ -171,10 +174,12 @@ class Store:
         with self._lock:
             engine, self._engine = self._engine, None
         if engine is not None:
+            self._finalizer.detach()
             engine.dispose(close=False)
 
     def close(self) -> None:
         with self._lock:
             engine, self._engine = self._engine, None
         if engine is not None:
+            self._finalizer.detach()
             engine.dispose()
